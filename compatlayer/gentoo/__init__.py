@@ -1,0 +1,1 @@
+"""Everything that asks Portage, or reads what Portage wrote."""
