@@ -1,0 +1,63 @@
+"""What every engine offers: what it needs from the host, Portage's configuration, and the environment of a build.
+
+An engine decides; it changes neither the host nor the prefix. The roles install what it returns, and the resolver reads the same
+values, so that a plan and the build it announces cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from compatlayer.declaration.model import EngineName, Part
+
+Files = Mapping[PurePosixPath, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What this machine is and has, as far as a build depends on it.
+
+    ``versions`` are upstream version numbers by program name; a program that was looked for and is missing is absent.
+    """
+
+    user: str
+    group: str
+    uid: int
+    gid: int
+    cpu_count: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where building happens, as the build sees it: the same paths on every machine, so that none leaks into a layer.
+
+    ``tools`` holds names the host lacks (``gtar``), ``python`` is the interpreter that owns Portage.
+    """
+
+    build: PurePosixPath
+    distfiles: PurePosixPath
+    packages: PurePosixPath
+    logs: PurePosixPath
+    tools: PurePosixPath
+    home: PurePosixPath
+    python: PurePosixPath
+    emerge: PurePosixPath
+
+
+class Engine(Protocol):
+    """One way to make a prefix able to emerge."""
+
+    name: EngineName
+
+    def probe(self) -> Host:
+        """Look at this machine. Raises ``HostError`` naming everything that is missing and how to install it."""
+
+    def etc_portage(self, part: Part, host: Host, declared: frozenset[str]) -> Files:
+        """The engine's own files by path below ``etc/portage``; ``declared`` are the ``category/name`` the layer itself installs."""
+
+    def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
+        """What ``emerge`` finds in its environment: everything that belongs to this machine and not to the layer."""
