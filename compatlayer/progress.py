@@ -15,7 +15,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted(Event):
-    """A named step of a run begins, such as ``role overlay``; ``total`` says how many items it holds, if that is known."""
+    """A named step of a run begins, such as ``role overlay``; ``total`` says how many items it holds, if known."""
 
     step: str
     total: int | None = None
@@ -31,8 +31,19 @@ class StepFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PackagesPlanned(Event):
+    """The packages (``category/name-version``) that this run is going to build, so that its end can be estimated. Tell
+    it once.
+    """
+
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PackagePhase(Event):
-    """A package (``category/name-version``) entered a phase of its build, as Portage names it; ``done`` of ``total`` finished."""
+    """A package (``category/name-version``) entered a phase of its build, as Portage names it; ``done`` of ``total``
+    finished.
+    """
 
     package: str
     phase: str

@@ -1,6 +1,7 @@
 """Where the files that are not Python are: the overlay, the playbooks and the roles.
 
-In a checkout they stand beside the package; in an installed wheel they travel below ``compatlayer/data`` (pyproject.toml says so).
+In a checkout they stand beside the package; in an installed wheel they travel below ``compatlayer/data``
+(pyproject.toml says so).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ NAMES = ("overlay", "playbooks", "roles")
 def resource(name: str, *, package: Path = PACKAGE) -> Path:
     """The absolute path of one of ``NAMES``, which is a directory.
 
-    ``package`` is the directory of the Python package to look from. A wheel's own copy comes first, so that an installed program never
-    takes files from whatever happens to lie beside ``site-packages``. Raises ``CompatlayerError`` when the installation lacks it.
+    ``package`` is the directory of the Python package to look from. A wheel's own copy comes first, so that an
+    installed program never takes files from whatever happens to lie beside ``site-packages``. Raises
+    ``CompatlayerError`` when the installation lacks it.
     """
     if name not in NAMES:
         raise ValueError(f"{name!r} is not a resource; known: {', '.join(NAMES)}")

@@ -1,0 +1,36 @@
+"""What every test may use. A marker that this machine cannot honour skips its tests, and says why."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+
+import pytest
+
+
+@functools.cache
+def namespaces_missing() -> str:
+    """Why user namespaces cannot be made here, in one line; empty where they can."""
+    try:
+        done = subprocess.run(
+            ["unshare", "--user", "--map-root-user", "--mount", "true"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return "unshare is not installed"
+    return "" if done.returncode == 0 else done.stderr.strip() or f"unshare ended with {done.returncode}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    if item.get_closest_marker("userns") and (reason := namespaces_missing()):
+        pytest.skip(f"no user namespaces here: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that colours output or widens it may leak in from the terminal the tests were started on."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
