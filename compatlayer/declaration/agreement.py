@@ -1,7 +1,7 @@
 """What the keys of ``layer.yaml`` must agree on with each other and with the files beside it.
 
-The checks look at plain data, not at validated models, so that one mistake in a file does not hide another: each looks only at
-what has the right shape, and leaves saying so about the rest to ``schema``.
+The checks look at plain data, not at validated models, so that one mistake in a file does not hide another: each looks
+only at what has the right shape, and leaves saying so about the rest to ``schema``.
 """
 
 from __future__ import annotations
@@ -15,15 +15,38 @@ from typing import Any
 
 from compatlayer.declaration import names
 from compatlayer.declaration.model import TARGETS
-from compatlayer.declaration.names import Wrong, suggest
+from compatlayer.declaration.names import WrongNameError, suggest
 from compatlayer.declaration.yaml_nodes import Document, KeyPath
 from compatlayer.errors import Mistake
 
-# Where a prefix would hide what the host itself needs, and file systems that hold no files.
+# Where a prefix would hide what the host itself needs.
 _HOST_DIRECTORIES = frozenset(
     f"/{name}"
-    for name in "bin boot cvmfs dev etc home lib lib32 lib64 media mnt opt proc root run sbin srv sys tmp usr var".split()
-) | {"/", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local", "/usr/sbin", "/usr/share", "/var/lib", "/var/tmp"}
+    for name in [
+        "bin",
+        "boot",
+        "cvmfs",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "media",
+        "mnt",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "sbin",
+        "srv",
+        "sys",
+        "tmp",
+        "usr",
+        "var",
+    ]
+) | {"/", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local", "/usr/sbin", "/usr/share", "/var/lib", "/var/tmp"}  # noqa: S108
+# File systems that hold no files.
 _KERNEL_TREES = ("/proc", "/sys", "/dev")
 
 
@@ -115,7 +138,12 @@ def _check_version(version: View, root: Path) -> Iterator[Mistake]:
     tree = version.get("tree")
     overlays = version.items("overlays")
     sources = ([tree] if tree else []) + overlays
-    if isinstance(version.value, dict) and not sources and not _odd(version, "tree", dict) and not _odd(version, "overlays", list):
+    if (
+        isinstance(version.value, dict)
+        and not sources
+        and not _odd(version, "tree", dict)
+        and not _odd(version, "overlays", list)
+    ):
         yield version.mistake("names neither a tree nor an overlay", "give it a tree, or an overlay that stands alone")
     for source in sources:
         if isinstance(source.value, dict):
@@ -137,7 +165,9 @@ def _odd(version: View, key: str, kind: type) -> bool:
 def _check_source(source: View, root: Path) -> Iterator[Mistake]:
     path, url, commit = source.get("path"), source.get("url"), source.get("commit")
     if path and url:
-        yield url.mistake("path and url exclude each other", "keep path for a directory beside layer.yaml, url for a git repository")
+        yield url.mistake(
+            "path and url exclude each other", "keep path for a directory beside layer.yaml, url for a git repository"
+        )
     elif path and commit:
         yield commit.mistake("a commit goes with url; a path is taken as it is", "remove it, or declare the url")
     elif url and not commit:
@@ -145,7 +175,9 @@ def _check_source(source: View, root: Path) -> Iterator[Mistake]:
     elif commit and not url:
         yield commit.mistake("commit without url", "say where the commit comes from: url:")
     elif not path and not url:
-        yield source.mistake("names neither path nor url", "path: a directory beside layer.yaml; url and commit: a git repository")
+        yield source.mistake(
+            "names neither path nor url", "path: a directory beside layer.yaml; url and commit: a git repository"
+        )
     if path and isinstance(path.value, str) and _is_inside(path.value) and not (root / path.value).is_dir():
         yield path.mistake(f"no such directory '{path.value}'", "paths are relative to the directory of layer.yaml")
 
@@ -153,7 +185,7 @@ def _check_source(source: View, root: Path) -> Iterator[Mistake]:
 def _is_inside(text: str) -> bool:
     try:
         names.inside(text)
-    except Wrong:
+    except WrongNameError:
         return False
     # A name the file system cannot hold does not exist; asking for it would raise.
     return len(os.fsencode(text)) < 4096 and all(len(os.fsencode(part)) < 256 for part in text.split("/"))
@@ -165,28 +197,28 @@ def _check_prefix(layer: View) -> Iterator[Mistake]:
         return
     try:
         names.prefix(prefix.value)
-    except Wrong:
+    except WrongNameError:
         return
     parts: dict[str, PurePosixPath] = {}
     for version, _ in layer.entries("versions"):
         for name in layer_targets(layer.document):
             target = TARGETS[name]
-            parts[f"{version}/{name}"] = PurePosixPath(
-                prefix.value.format(version=version, os=target.os, arch=target.arch)
-            )
+            parts[f"{version}/{name}"] = PurePosixPath(prefix.value.format(version=version, os=target.os, arch=target.arch))
     yield from _check_prefix_length(prefix, parts)
     yield from _check_prefix_place(prefix, layer, parts)
     for (one, path), (other, beside) in combinations(parts.items(), 2):
         if path == beside:
             missing = [f"{{{field}}}" for field in names.PART_FIELDS if f"{{{field}}}" not in prefix.value]
             yield prefix.mistake(
-                f"parts {one} and {other} would have the same prefix '{path}'", f"the template lacks {', '.join(missing)}"
+                f"parts {one} and {other} would have the same prefix '{path}'",
+                f"the template lacks {', '.join(missing)}",
             )
             return
         if path in beside.parents or beside in path.parents:
             inner, outer = (one, other) if beside in path.parents else (other, one)
             yield prefix.mistake(
-                f"the prefix of part {inner} would lie inside that of {outer}", "put the fields into directories of their own"
+                f"the prefix of part {inner} would lie inside that of {outer}",
+                "put the fields into directories of their own",
             )
             return
 
@@ -213,11 +245,14 @@ def _check_prefix_place(prefix: View, layer: View, parts: dict[str, PurePosixPat
             yield prefix.mistake(f"part {part} would hide the host's own '{path}'", "choose a directory that only the layer uses")
             return
         if any(path.is_relative_to(tree) for tree in _KERNEL_TREES):
-            yield prefix.mistake(f"part {part} would lie in '{path.parents[-2]}', which holds no files", "choose another directory")
+            yield prefix.mistake(
+                f"part {part} would lie in '{path.parents[-2]}', which holds no files", "choose another directory"
+            )
             return
         if mount and (mount not in path.parents):
             yield prefix.mistake(
-                f"part {part} would lie outside '{mount}', where the production repository is mounted", f"begin it with {mount}/"
+                f"part {part} would lie outside '{mount}', where the production repository is mounted",
+                f"begin it with {mount}/",
             )
             return
 
@@ -231,8 +266,12 @@ def _check_repositories(layer: View) -> Iterator[Mistake]:
         wanted, unwanted = ("path", "name") if backend == "ostree" else ("name", "path")
         extra = repository.get(unwanted)
         if extra:
-            yield extra.mistake(f"an {backend} repository has no {unwanted}" if backend == "ostree" else f"a {backend} repository has no {unwanted}",
-                                f"it has a {wanted}")
+            yield extra.mistake(
+                f"an {backend} repository has no {unwanted}"
+                if backend == "ostree"
+                else f"a {backend} repository has no {unwanted}",
+                f"it has a {wanted}",
+            )
         if not repository.get(wanted):
             what = "the directory it lies in" if wanted == "path" else "its fully qualified name"
             yield repository.mistake(f"missing key '{wanted}'", f"{wanted}: {what}")
@@ -246,7 +285,8 @@ def _check_repositories(layer: View) -> Iterator[Mistake]:
     assert where is not None
     if test == production:
         yield where.mistake(
-            f"test and production are the same repository '{test[1]}'", "a promotion needs two: what is tested is not yet published"
+            f"test and production are the same repository '{test[1]}'",
+            "a promotion needs two: what is tested is not yet published",
         )
     elif test[1] in production[1].parents or production[1] in test[1].parents:
         yield where.mistake(f"one repository lies inside the other: '{test[1]}', '{production[1]}'", "put them side by side")
@@ -265,7 +305,8 @@ def _check_gates(layer: View, root: Path) -> Iterator[Mistake]:
     given = len({approver.value for approver in approvers})
     if approvals and isinstance(approvals.value, int) and approvals.value > given:
         yield approvals.mistake(
-            f"{approvals.value} approvals cannot be had from {given} approvers", "list the public keys of those who may approve"
+            f"{approvals.value} approvals cannot be had from {given} approvers",
+            "list the public keys of those who may approve",
         )
 
 
@@ -282,5 +323,8 @@ def target_problem(name: str, listed: tuple[str, ...]) -> tuple[str, str] | None
     if name in listed:
         return None
     if name in TARGETS:
-        return f"target '{name}' is not one of this layer's targets", f"add it to targets in layer.yaml, which lists: {', '.join(listed)}"
+        return (
+            f"target '{name}' is not one of this layer's targets",
+            f"add it to targets in layer.yaml, which lists: {', '.join(listed)}",
+        )
     return f"unknown target '{name}'", suggest(name, listed, "targets")

@@ -29,9 +29,7 @@ def package_set(entry: schema.SetFile, document: Document) -> model.PackageSet:
     )
 
 
-def layer(
-    entry: schema.LayerFile, document: Document, file: Path, sets: Mapping[str, model.PackageSet]
-) -> model.Layer:
+def layer(entry: schema.LayerFile, document: Document, file: Path, sets: Mapping[str, model.PackageSet]) -> model.Layer:
     """The whole layer; ``sets`` by the path under which ``layer.yaml`` names them."""
     return model.Layer(
         name=entry.name,
@@ -52,9 +50,7 @@ def layer(
     )
 
 
-def _version(
-    name: str, entry: schema.VersionEntry, document: Document, sets: Mapping[str, model.PackageSet]
-) -> model.Version:
+def _version(name: str, entry: schema.VersionEntry, document: Document, sets: Mapping[str, model.PackageSet]) -> model.Version:
     here: KeyPath = ("versions", name)
     return model.Version(
         name=name,
@@ -62,9 +58,7 @@ def _version(
         engine=model.EngineName(entry.engine),
         sets=tuple(sets[file] for file in entry.sets),
         tree=_source(entry.tree, document, (*here, "tree")) if entry.tree else None,
-        overlays=tuple(
-            _source(overlay, document, (*here, "overlays", index)) for index, overlay in enumerate(entry.overlays)
-        ),
+        overlays=tuple(_source(overlay, document, (*here, "overlays", index)) for index, overlay in enumerate(entry.overlays)),
         profile=entry.profile,
         trusted_dirs=entry.trusted_dirs,
         locales=entry.locales,

@@ -1,10 +1,10 @@
 """``config/common`` and ``config/<target>``: what they contribute to a prefix's ``etc/portage``.
 
-Portage reads a directory in place of most of its configuration files, in the order of the names in it (portage(5)). So a file
-that both directories may hold does not have to be merged: ``package.use`` from common becomes ``package.use/10-common``, from a
-target ``package.use/20-<target>``, content verbatim, and the target's comes later and wins. In ``make.conf`` a later assignment
-replaces an earlier one; ``USE="${USE} flag"`` adds to it. Everything else (``patches/``, ``env/``, ``bashrc``, …) keeps its path, and a
-target's file replaces common's of the same path.
+Portage reads a directory in place of most of its configuration files, in the order of the names in it (portage(5)). So
+a file that both directories may hold does not have to be merged: ``package.use`` from common becomes
+``package.use/10-common``, from a target ``package.use/20-<target>``, content verbatim, and the target's comes later and
+wins. In ``make.conf`` a later assignment replaces an earlier one; ``USE="${USE} flag"`` adds to it. Everything else
+(``patches/``, ``env/``, ``bashrc``, …) keeps its path, and a target's file replaces common's of the same path.
 """
 
 from __future__ import annotations
@@ -24,27 +24,29 @@ DIRECTORY = "config"
 MAX_FILES = 10_000
 MAX_BYTES = 16 * 1024 * 1024
 
-# Read recursively by Portage 3.0.83: config.py, repository/config.py, binrepo/config.py, fetch.py and the managers below
-# package/ebuild/_config. sets.conf, too, may be a directory (_sets/__init__.py).
+# Read recursively by Portage 3.0.83: config.py, repository/config.py, binrepo/config.py, fetch.py and the managers
+# below package/ebuild/_config. sets.conf, too, may be a directory (_sets/__init__.py).
 MERGED = frozenset({
     "binrepos.conf", "make.conf", "mirrors", "package.accept_keywords", "package.accept_restrict", "package.env",
-    "package.keywords", "package.license", "package.mask", "package.properties", "package.unmask", "package.use", "repos.conf",
-    "sets.conf",
+    "package.keywords", "package.license", "package.mask", "package.properties", "package.unmask", "package.use",
+    "repos.conf", "sets.conf",
 })  # fmt: skip
-# The same below profile/, which Portage reads as the last profile (portage(5), /etc/portage/profile). ``packages``, ``parent``, ``eapi``
-# and ``profile.bashrc`` there are plain files only.
+# The same below profile/, which Portage reads as the last profile (portage(5), /etc/portage/profile). ``packages``,
+# ``parent``, ``eapi`` and ``profile.bashrc`` there are plain files only.
 MERGED_IN_PROFILE = frozenset({
-    "make.defaults", "package.accept_keywords", "package.bashrc", "package.keywords", "package.mask", "package.provided",
-    "package.unmask", "package.use", "package.use.force", "package.use.mask", "package.use.stable", "package.use.stable.force",
-    "package.use.stable.mask", "soname.provided", "use.force", "use.mask", "use.stable", "use.stable.force", "use.stable.mask",
+    "make.defaults", "package.accept_keywords", "package.bashrc", "package.keywords", "package.mask",
+    "package.provided", "package.unmask", "package.use", "package.use.force", "package.use.mask", "package.use.stable",
+    "package.use.stable.force", "package.use.stable.mask", "soname.provided", "use.force", "use.mask", "use.stable",
+    "use.stable.force", "use.stable.mask",
 })  # fmt: skip
 
 
 def portage_files(layer: Layer, target: Target) -> Mapping[PurePosixPath, bytes]:
     """The files that ``config/`` contributes to ``etc/portage`` on ``target``: path below it → content, sorted by path.
 
-    A layer without ``config/`` contributes none. Raises ``DeclarationError`` with every mistake in what was read: unknown directories
-    below ``config/``, symbolic links and other special files, files that cannot be read, names Portage would pass over.
+    A layer without ``config/`` contributes none. Raises ``DeclarationError`` with every mistake in what was read:
+    unknown directories below ``config/``, symbolic links and other special files, files that cannot be read, names
+    Portage would pass over.
     """
     mistakes = list(_directory_mistakes(layer))
     files: dict[PurePosixPath, bytes] = {}
@@ -117,7 +119,9 @@ def _read(root: Path, name: str, mistakes: list[Mistake]) -> Iterator[tuple[Pure
         total_bytes += len(content)
         if count > MAX_FILES or total_bytes > MAX_BYTES:
             limit = f"{MAX_FILES} files or {MAX_BYTES} bytes"
-            mistakes.append(_mistake(f"{DIRECTORY}/{name}", f"holds more than {limit}", "only Portage's configuration belongs here"))
+            mistakes.append(
+                _mistake(f"{DIRECTORY}/{name}", f"holds more than {limit}", "only Portage's configuration belongs here")
+            )
             return
         yield PurePosixPath(path.relative_to(start).as_posix()), content
 
@@ -160,12 +164,17 @@ def _refusal(name: str, mode: int) -> tuple[str, str] | None:
         return "has a name that cannot be printed", "rename it"
     # The same names that Portage passes over without a word (_recursive_basename_filter).
     if name.startswith(".") or name.endswith("~"):
-        return "would be passed over by Portage", "rename it, or remove it: it looks like a hidden file or an editor's backup"
+        return (
+            "would be passed over by Portage",
+            "rename it, or remove it: it looks like a hidden file or an editor's backup",
+        )
     return None
 
 
 def _installed_path(path: PurePosixPath, rank: str, name: str) -> PurePosixPath:
-    """``package.use`` → ``package.use/10-common``; ``package.use/x`` → ``package.use/10-common-x``; other paths as they are."""
+    """``package.use`` → ``package.use/10-common``; ``package.use/x`` → ``package.use/10-common-x``; other paths as they
+    are.
+    """
     inside_profile = path.parts[0] == "profile" and len(path.parts) > 1
     depth = 2 if inside_profile else 1
     merged = MERGED_IN_PROFILE if inside_profile else MERGED
@@ -179,12 +188,13 @@ def _installed_path(path: PurePosixPath, rank: str, name: str) -> PurePosixPath:
 
 def _clashes(files: Mapping[PurePosixPath, bytes], target: Target) -> Iterator[Mistake]:
     """A path that one side has as a file and the other as a directory."""
+    common, own = f"{DIRECTORY}/{COMMON}", f"{DIRECTORY}/{target.name}"
     for path in files:
         for parent in path.parents:
             if parent in files:
                 yield _mistake(
-                    f"{DIRECTORY}/{target.name}/{parent}",
-                    f"is a file in one of {DIRECTORY}/{COMMON} and {DIRECTORY}/{target.name}, and a directory in the other",
+                    f"{own}/{parent}",
+                    f"is a file in one of {common} and {own}, and a directory in the other",
                     "make it the same in both",
                 )
 

@@ -1,4 +1,6 @@
-"""What ``check`` finds in a declaration that can be read: rendered sets that are not up to date, reasons still to be written."""
+"""What ``check`` finds in a declaration that can be read: rendered sets that are not up to date, reasons still to be
+written.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ class SetFinding(Finding):
 class StaleSet(SetFinding):
     """A rendered set (or sets.conf) is older than the declaration.
 
-    Portage reads the rendered files below the overlay's ``metadata/sets/``, not ``sets/*.yaml``. Whoever builds from this state builds
-    something else than is declared. Render the sets and commit them together with the change.
+    Portage reads the rendered files below the overlay's ``metadata/sets/``, not ``sets/*.yaml``. Whoever builds from
+    this state builds something else than is declared. Render the sets and commit them together with the change.
     """
 
     identifier: ClassVar[str] = "stale-set"
@@ -57,8 +59,8 @@ class LeftoverSet(SetFinding):
 class TodoReason(Finding):
     """A package is declared with ``reason: TODO``.
 
-    Such a reason comes from taking over another project's list (``init --from-eessi``) or from a hurry. A layer grows too fat one unexplained
-    package at a time; say in one sentence who needs this one, or remove it.
+    Such a reason comes from taking over another project's list (``init --from-eessi``) or from a hurry. A layer grows
+    too fat one unexplained package at a time; say in one sentence who needs this one, or remove it.
     """
 
     identifier: ClassVar[str] = "todo-reason"

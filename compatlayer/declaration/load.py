@@ -1,6 +1,7 @@
 """Reading a declaration: ``layer.yaml`` and the set files it names, as one ``Layer`` or as every mistake in them.
 
-Nothing is written, and nothing below ``config/`` or an overlay is read: ``configuration`` and the Portage worker do that.
+Nothing is written, and nothing below ``config/`` or an overlay is read: ``configuration`` and the Portage worker do
+that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from compatlayer.declaration import build, schema
 from compatlayer.declaration.agreement import View, check_layer, layer_targets, repository_names
 from compatlayer.declaration.model import Layer, PackageSet
-from compatlayer.declaration.names import Wrong, inside
+from compatlayer.declaration.names import WrongNameError, inside
 from compatlayer.declaration.set_agreement import VersionContext, check_sets
 from compatlayer.declaration.translate import validate
 from compatlayer.declaration.yaml_nodes import Document, read
@@ -22,13 +23,16 @@ FILE_NAME = "layer.yaml"
 
 
 def find(start: Path) -> Path:
-    """``layer.yaml`` in the directory ``start`` or the nearest one above it. Raises ``UsageError`` when there is none."""
+    """``layer.yaml`` in the directory ``start`` or the nearest one above it. Raises ``UsageError`` when there is
+    none.
+    """
     start = start.absolute()
     for directory in (start, *start.parents):
         if (directory / FILE_NAME).exists():
             return directory / FILE_NAME
     raise UsageError(
-        f"no {FILE_NAME} in {start} or above", hint="compatlayer init DIR makes a layer; --layer FILE names one elsewhere"
+        f"no {FILE_NAME} in {start} or above",
+        hint="compatlayer init DIR makes a layer; --layer FILE names one elsewhere",
     )
 
 
@@ -68,7 +72,7 @@ def _read_sets(version: View, root: Path, documents: dict[str, Document], mistak
         shown = view.value
         try:
             inside(shown)
-        except Wrong:
+        except WrongNameError:
             continue  # schema has said what is wrong with the path
         if shown not in documents:
             if not _exists(root / shown):

@@ -1,7 +1,7 @@
 """What a layer's declaration says, as frozen values.
 
-Everything here was validated by ``declaration.load``; no other module reads the YAML. Paths in the declaration are relative to
-``Layer.root``, the directory of ``layer.yaml``.
+Everything here was validated by ``declaration.load``; no other module reads the YAML. Paths in the declaration are
+relative to ``Layer.root``, the directory of ``layer.yaml``.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Backend(enum.StrEnum):
 class Target:
     """An operating system and architecture.
 
-    ``arch`` is the name of our prefixes (uname -m, mostly), ``keyword`` Gentoo's name for it (profiles/arch.list), ``chost`` the
-    GNU triplet that Portage builds for.
+    ``arch`` is the name of our prefixes (uname -m, mostly), ``keyword`` Gentoo's name for it (profiles/arch.list),
+    ``chost`` the GNU triplet that Portage builds for.
     """
 
     name: str
@@ -84,8 +84,8 @@ class EbuildRepository:
 
 @dataclass(frozen=True, slots=True)
 class HostLink:
-    """A path of the layer that points at the host: plain (``target`` None: the same path), or at ``target``, which may be a
-    CernVM-FS variant symlink such as ``$(EXAMPLE_ETC_HOSTS:-/etc/hosts)``.
+    """A path of the layer that points at the host: plain (``target`` None: the same path), or at ``target``, which may
+    be a CernVM-FS variant symlink such as ``$(EXAMPLE_ETC_HOSTS:-/etc/hosts)``.
     """
 
     path: PurePosixPath

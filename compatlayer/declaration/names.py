@@ -1,8 +1,9 @@
 """What a name may look like: packages and versions (PMS), commits, paths, prefixes, URLs, locales, templates.
 
-Every function takes the text as declared, gives it back, and raises ``Wrong`` with a fact and a hint for a person. Sources: PMS 3.1
-"Names" and 3.2 "Version Specifications" (https://projects.gentoo.org/pms/8/pms.html), gitrevisions(7), locale(7), and
-CernVM-FS's variant symlinks (https://cvmfs.readthedocs.io/en/stable/cpt-repo.html#variant-symlinks).
+Every function takes the text as declared, gives it back, and raises ``WrongNameError`` with a fact and a hint for a
+person. Sources: PMS 3.1 "Names" and 3.2 "Version Specifications" (https://projects.gentoo.org/pms/8/pms.html),
+gitrevisions(7), locale(7), and CernVM-FS's variant symlinks
+(https://cvmfs.readthedocs.io/en/stable/cpt-repo.html#variant-symlinks).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import string
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-# Linux reads 256 bytes of a script's first line (BINPRM_BUF_SIZE, since 5.1), newline included; what is cut off makes the
-# script fail or lose its argument. "#!" and the newline take 3; 200 leave 53 for the interpreter below the prefix and its
-# argument: "/usr/lib/python-exec/python3.11/python3 -I" takes 42. Kernels before 5.1 read 128: docs/reference/layer.md.
+# Linux reads 256 bytes of a script's first line (BINPRM_BUF_SIZE, since 5.1), newline included; what is cut off makes
+# the script fail or lose its argument. "#!" and the newline take 3; 200 leave 53 for the interpreter below the prefix
+# and its argument: "/usr/lib/python-exec/python3.11/python3 -I" takes 42. Kernels before 5.1 read 128:
+# docs/reference/layer.md.
 MAX_PREFIX_BYTES = 200
 
 PACKAGE_VERSION = r"[0-9]+(\.[0-9]+)*[a-z]?(_(alpha|beta|pre|rc|p)[0-9]*)*(-r[0-9]+)?"
@@ -38,7 +40,7 @@ PART_FIELDS = ("version", "os", "arch")
 PROFILE_FIELDS = ("repo", "os", "arch", "keyword", "version")
 
 
-class Wrong(ValueError):
+class WrongNameError(ValueError):
     """A text that is not what it should be: the fact, and what to do about it."""
 
     def __init__(self, fact: str, hint: str | None = None) -> None:
@@ -62,7 +64,7 @@ def matching(pattern: str, what: str, hint: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if not compiled.fullmatch(text):
-            raise Wrong(f"'{text}' is not {what}", hint)
+            raise WrongNameError(f"'{text}' is not {what}", hint)
         return text
 
     return check
@@ -74,7 +76,7 @@ def one_of(choices: Iterable[str], kind: str, kinds: str) -> Callable[[str], str
 
     def check(text: str) -> str:
         if text not in known:
-            raise Wrong(f"unknown {kind} '{text}'", suggest(text, known, kinds))
+            raise WrongNameError(f"unknown {kind} '{text}'", suggest(text, known, kinds))
         return text
 
     return check
@@ -83,31 +85,41 @@ def one_of(choices: Iterable[str], kind: str, kinds: str) -> Callable[[str], str
 def package(text: str) -> str:
     """``category/name`` as in PMS 3.1, and nothing more: no operator, version, slot, repository or USE flag."""
     wrong = f"'{text}' is not a package name"
+    _refuse_more_than_a_name(text, wrong)
+    category, slash, name = text.partition("/")
+    if not slash or "/" in name:
+        raise WrongNameError(f"{wrong}: expected category/name", "for example sys-cluster/lmod")
+    if not re.fullmatch(_CATEGORY, category):
+        raise WrongNameError(
+            f"{wrong}: '{category}' is not a category", "letters, digits and + _ . - only, not starting with + . -"
+        )
+    if _ENDS_IN_VERSION.fullmatch(name):
+        raise WrongNameError(f"{wrong}: it ends in a version", _version_hint(text))
+    if not re.fullmatch(_PACKAGE, name):
+        raise WrongNameError(f"{wrong}: '{name}' is not a name", "letters, digits and + _ - only, not starting with + -")
+    return text
+
+
+def _refuse_more_than_a_name(text: str, wrong: str) -> None:
+    """Say what an atom has that a name has not, and where it goes instead."""
     if text[:1] in tuple("<>=~!"):
         operator = re.match(r"[<>=~!]+", text)
         assert operator is not None
-        raise Wrong(f"{wrong}: it starts with the operator '{operator[0]}'", _version_hint(text[operator.end() :]))
+        raise WrongNameError(f"{wrong}: it starts with the operator '{operator[0]}'", _version_hint(text[operator.end() :]))
     if text.startswith("@"):
-        raise Wrong(f"{wrong}: it names a set", "list the packages themselves; a version may have several sets")
+        raise WrongNameError(f"{wrong}: it names a set", "list the packages themselves; a version may have several sets")
     if "::" in text:
         name, _, repository_name = text.partition("::")
-        raise Wrong(f"{wrong}: it names a repository", f"write name: {name} and overlay: {repository_name}")
+        raise WrongNameError(f"{wrong}: it names a repository", f"write name: {name} and overlay: {repository_name}")
     if "[" in text:
-        raise Wrong(f"{wrong}: it names USE flags", "they belong in config/common/package.use")
+        raise WrongNameError(f"{wrong}: it names USE flags", "they belong in config/common/package.use")
     if ":" in text:
-        raise Wrong(f"{wrong}: it names a slot", "declare a version instead, or mask the other slots in config/common/package.mask")
+        raise WrongNameError(
+            f"{wrong}: it names a slot",
+            "declare a version instead, or mask the other slots in config/common/package.mask",
+        )
     if "*" in text:
-        raise Wrong(f"{wrong}: wildcards are not allowed", "list the packages themselves")
-    category, slash, name = text.partition("/")
-    if not slash or "/" in name:
-        raise Wrong(f"{wrong}: expected category/name", "for example sys-cluster/lmod")
-    if not re.fullmatch(_CATEGORY, category):
-        raise Wrong(f"{wrong}: '{category}' is not a category", "letters, digits and + _ . - only, not starting with + . -")
-    if _ENDS_IN_VERSION.fullmatch(name):
-        raise Wrong(f"{wrong}: it ends in a version", _version_hint(text))
-    if not re.fullmatch(_PACKAGE, name):
-        raise Wrong(f"{wrong}: '{name}' is not a name", "letters, digits and + _ - only, not starting with + -")
-    return text
+        raise WrongNameError(f"{wrong}: wildcards are not allowed", "list the packages themselves")
 
 
 def _version_hint(text: str) -> str:
@@ -122,14 +134,19 @@ def package_version(text: str) -> str:
     if re.fullmatch(PACKAGE_VERSION, text):
         return text
     bare = text.lstrip("v=<>~").rstrip("*").rstrip(".")
-    hint = f'write "{bare}"' if bare != text and re.fullmatch(PACKAGE_VERSION, bare) else "for example 8.7.59, 1.0_rc2 or 12.0.1-r1"
-    raise Wrong(f"'{text}' is not a package version", hint)
+    hint = (
+        f'write "{bare}"' if bare != text and re.fullmatch(PACKAGE_VERSION, bare) else "for example 8.7.59, 1.0_rc2 or 12.0.1-r1"
+    )
+    raise WrongNameError(f"'{text}' is not a package version", hint)
 
 
 def repository(text: str) -> str:
     """An ebuild repository's name as in PMS 3.1.5: like a package's, it may not end in a version."""
     if not re.fullmatch(_PACKAGE, text) or _ENDS_IN_VERSION.fullmatch(text):
-        raise Wrong(f"'{text}' is not a repository name", "letters, digits, _ and -, not starting with -, not ending in a version")
+        raise WrongNameError(
+            f"'{text}' is not a repository name",
+            "letters, digits, _ and -, not starting with -, not ending in a version",
+        )
     return text
 
 
@@ -137,7 +154,7 @@ def commit(text: str) -> str:
     """A full commit id, given back in lower case. Branches, tags and short ids are refused: they can move."""
     if not re.fullmatch(COMMIT, text):
         found = f"{len(text)} hex digits" if re.fullmatch(r"[0-9a-fA-F]+", text) else f"'{text}'"
-        raise Wrong(f"a commit is 40 hex digits, found {found}", "git rev-parse REVISION prints them")
+        raise WrongNameError(f"a commit is 40 hex digits, found {found}", "git rev-parse REVISION prints them")
     return text.lower()
 
 
@@ -145,7 +162,7 @@ def git_url(text: str) -> str:
     """Where an ebuild repository is fetched from."""
     if re.fullmatch(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^/].*", text):
         host, _, path = text.partition(":")
-        raise Wrong(f"'{text}' is not a URL", f"write ssh://{host}/{path}")
+        raise WrongNameError(f"'{text}' is not a URL", f"write ssh://{host}/{path}")
     return _url(text, GIT_SCHEMES)
 
 
@@ -160,32 +177,34 @@ def _url(text: str, schemes: tuple[str, ...]) -> str:
         parts = urlsplit(text)
         password = parts.password
     except ValueError as error:
-        raise Wrong(f"'{text}' is not a URL", str(error)) from error
+        raise WrongNameError(f"'{text}' is not a URL", str(error)) from error
     if not parts.scheme or re.search(r"\s", text):
-        raise Wrong(f"'{text}' is not a URL", f"it starts with one of: {known}")
+        raise WrongNameError(f"'{text}' is not a URL", f"it starts with one of: {known}")
     if parts.scheme not in schemes:
-        raise Wrong(f"unknown URL scheme '{parts.scheme}'", f"known schemes: {known}")
+        raise WrongNameError(f"unknown URL scheme '{parts.scheme}'", f"known schemes: {known}")
     if password:
         # The text is not repeated: messages end up in logs.
-        raise Wrong("the URL holds a password", "declarations are published; use a credential helper")
+        raise WrongNameError("the URL holds a password", "declarations are published; use a credential helper")
     if parts.scheme != "file" and not parts.hostname:
-        raise Wrong(f"'{text}' is not a URL: it names no host")
+        raise WrongNameError(f"'{text}' is not a URL: it names no host")
     return text
 
 
 def inside(text: str) -> str:
     """A path relative to the layer's directory that stays below it, in normal form."""
     if text.startswith("/"):
-        raise Wrong(f"'{text}' is an absolute path", "write it relative to the directory of layer.yaml")
+        raise WrongNameError(f"'{text}' is an absolute path", "write it relative to the directory of layer.yaml")
     if ".." in text.split("/"):
-        raise Wrong(f"'{text}' leads out of the layer's directory", "everything declared lies beside layer.yaml or below it")
+        raise WrongNameError(
+            f"'{text}' leads out of the layer's directory", "everything declared lies beside layer.yaml or below it"
+        )
     return _normalised(text)
 
 
 def absolute(text: str) -> str:
     """An absolute path in normal form."""
     if not text.startswith("/"):
-        raise Wrong(f"'{text}' is not an absolute path", f"write /{text.lstrip('./')}" if text.strip("./") else None)
+        raise WrongNameError(f"'{text}' is not an absolute path", f"write /{text.lstrip('./')}" if text.strip("./") else None)
     return _normalised(text)
 
 
@@ -198,30 +217,34 @@ def _normalised(text: str) -> str:
     # posixpath keeps two leading slashes (POSIX gives them a meaning of their own); nobody here means that.
     normal = re.sub(r"^//", "/", posixpath.normpath(text)) if text else ""
     if not text:
-        raise Wrong("an empty path", "leave the key out or name a path")
+        raise WrongNameError("an empty path", "leave the key out or name a path")
     if normal != text:
-        raise Wrong(f"'{text}' is not in normal form", f"write {normal}")
+        raise WrongNameError(f"'{text}' is not in normal form", f"write {normal}")
     return text
 
 
 def template(text: str, fields: tuple[str, ...]) -> str:
-    """A template with ``{field}`` marks, each a plain name out of ``fields``; no formats, conversions or literal braces."""
+    """A template with ``{field}`` marks, each a plain name out of ``fields``; no formats, conversions or literal
+    braces.
+    """
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
-        raise Wrong(f"'{text}' is not a template: {_brace_problem(error)}", f"fields look like {{{fields[0]}}}") from error
+        raise WrongNameError(
+            f"'{text}' is not a template: {_brace_problem(error)}", f"fields look like {{{fields[0]}}}"
+        ) from error
     for _, name, specification, conversion in parts:
         if name is None:
             continue
         if specification or conversion or not re.fullmatch(r"[A-Za-z_]+", name):
             shown = name + (f"!{conversion}" if conversion else "") + (f":{specification}" if specification else "")
-            raise Wrong(f"'{{{shown}}}' is not a template field", f"fields are plain names: {_listed(fields)}")
+            raise WrongNameError(f"'{{{shown}}}' is not a template field", f"fields are plain names: {_listed(fields)}")
         if name not in fields:
             close = difflib.get_close_matches(name, fields, n=1)
             hint = f"did you mean '{{{close[0]}}}'?" if close else f"known fields: {_listed(fields)}"
-            raise Wrong(f"unknown template field '{{{name}}}'", hint)
+            raise WrongNameError(f"unknown template field '{{{name}}}'", hint)
     if "{{" in text or "}}" in text:
-        raise Wrong(f"'{text}' is not a template: it holds a literal brace", f"fields look like {{{fields[0]}}}")
+        raise WrongNameError(f"'{text}' is not a template: it holds a literal brace", f"fields look like {{{fields[0]}}}")
     return text
 
 
@@ -240,7 +263,7 @@ def prefix(text: str) -> str:
     plain = re.sub(r"\{[a-z]+\}", "x", text)
     if not _PREFIX_CHARACTERS.fullmatch(plain):
         bad = next(character for character in plain if not _PREFIX_CHARACTERS.fullmatch(character))
-        raise Wrong(
+        raise WrongNameError(
             f"holds {bad!r}, which Portage or a shell would trip on",
             "the prefix is compiled into scripts and binaries: letters, digits and _ . - / only",
         )
@@ -258,11 +281,11 @@ def trusted_dir(text: str) -> str:
     if text.startswith("{prefix}/"):
         _normalised(text)
     elif "{prefix}" in text:
-        raise Wrong(f"'{text}' is not an absolute path", "{prefix} comes first and is followed by /")
+        raise WrongNameError(f"'{text}' is not an absolute path", "{prefix} comes first and is followed by /")
     else:
         absolute(text)
     if ":" in text:
-        raise Wrong(f"'{text}' holds ':', which separates directories in a search path", "choose another directory")
+        raise WrongNameError(f"'{text}' holds ':', which separates directories in a search path", "choose another directory")
     return text
 
 
@@ -271,7 +294,7 @@ def profile(text: str) -> str:
     template(text, PROFILE_FIELDS)
     name, colon, path = text.partition(":")
     if not colon or not name or not path:
-        raise Wrong(f"'{text}' is not a profile: expected REPOSITORY:PATH", "for example {repo}:{os}/{arch}")
+        raise WrongNameError(f"'{text}' is not a profile: expected REPOSITORY:PATH", "for example {repo}:{os}/{arch}")
     inside(path)
     return text
 
@@ -282,6 +305,6 @@ def link_target(text: str) -> str:
         return absolute(text)
     found = _VARIANT.fullmatch(text)
     if not found:
-        raise Wrong(f"'{text}' is not a variant link", "write $(NAME:-/default/path): one variable, with a default")
+        raise WrongNameError(f"'{text}' is not a variant link", "write $(NAME:-/default/path): one variable, with a default")
     absolute(found["default"])
     return text

@@ -1,7 +1,7 @@
 """The shape of ``layer.yaml`` and ``sets/*.yaml``: pydantic models, which also give editors their JSON Schema.
 
-Only the shape and single values are checked here; what several keys or files must agree on is checked in ``agreement``. Nothing
-outside ``load`` uses these models: they end as the frozen values of ``model``.
+Only the shape and single values are checked here; what several keys or files must agree on is checked in ``agreement``.
+Nothing outside ``load`` uses these models: they end as the frozen values of ``model``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def checked(check: Callable[[str], str]) -> AfterValidator:
     def validate(text: str) -> str:
         try:
             return check(text)
-        except names.Wrong as wrong:
+        except names.WrongNameError as wrong:
             raise mistake(wrong.fact, wrong.hint) from wrong
 
     return AfterValidator(validate)
@@ -42,7 +42,7 @@ def checked(check: Callable[[str], str]) -> AfterValidator:
 
 def _filled(text: str) -> str:
     if not text.strip():
-        raise names.Wrong("is empty", "say it in one sentence")
+        raise names.WrongNameError("is empty", "say it in one sentence")
     return text
 
 
@@ -190,17 +190,23 @@ class VersionEntry(_Entry):
     sets: Annotated[tuple[Inside, ...], Field(strict=False), _not_empty("set file")] = Field(
         description="the set files, relative to layer.yaml"
     )
-    tree: EbuildRepositoryEntry | None = Field(None, description="the main ebuild repository; left out: the first overlay stands alone")
+    tree: EbuildRepositoryEntry | None = Field(
+        None, description="the main ebuild repository; left out: the first overlay stands alone"
+    )
     overlays: tuple[EbuildRepositoryEntry, ...] = Field((), strict=False, description="the repositories on top of it")
     profile: Annotated[str, checked(names.profile)] | None = Field(
-        None, description="Portage's profile: REPOSITORY:PATH with {repo}, {os}, {arch}, {keyword}, {version}; default {repo}:{os}/{arch}"
+        None,
+        description="Portage's profile: REPOSITORY:PATH with {repo}, {os}, {arch}, {keyword}, {version}; "
+        "default {repo}:{os}/{arch}",
     )
     trusted_dirs: tuple[Annotated[str, checked(names.trusted_dir)], ...] = Field(
         (), strict=False, description="directories the loader searches first; may start with {prefix}"
     )
     locales: tuple[
         Annotated[
-            str, checked(names.matching(names.LOCALE, "a locale", "for example C.UTF-8 or en_US.UTF-8")), _pattern(names.LOCALE)
+            str,
+            checked(names.matching(names.LOCALE, "a locale", "for example C.UTF-8 or en_US.UTF-8")),
+            _pattern(names.LOCALE),
         ],
         ...,
     ] = Field((), strict=False, description="the locales to generate")
@@ -214,9 +220,10 @@ class RepositoryEntry(_Entry):
         description="ostree or cvmfs"
     )
     path: Annotated[str, checked(names.anywhere)] | None = Field(None, description="ostree: the repository's directory")
-    name: Annotated[str, checked(names.matching(names.HOST, "a CernVM-FS repository name", "for example software.example.org"))] | None = (
-        Field(None, description="cvmfs: the repository's fully qualified name")
-    )
+    name: (
+        Annotated[str, checked(names.matching(names.HOST, "a CernVM-FS repository name", "for example software.example.org"))]
+        | None
+    ) = Field(None, description="cvmfs: the repository's fully qualified name")
 
 
 class GatesEntry(_Entry):
@@ -228,17 +235,21 @@ class GatesEntry(_Entry):
     advisories: Annotated[str, checked(names.one_of(IMPACTS, "impact", "impacts")), _choice(IMPACTS)] | None = Field(
         None, description="no open advisory of this impact or above"
     )
-    acceptance: bool = Field(False, description="the acceptance tests passed")
-    parity: bool = Field(False, description="no undeclared difference between targets")
+    acceptance: bool = Field(default=False, description="the acceptance tests passed")
+    parity: bool = Field(default=False, description="no undeclared difference between targets")
     approvals: Annotated[int, _at_least(0)] = Field(0, description="how many signed approvals are needed")
-    approvers: tuple[Inside, ...] = Field((), strict=False, description="public keys of those who may approve, relative to layer.yaml")
+    approvers: tuple[Inside, ...] = Field(
+        (), strict=False, description="public keys of those who may approve, relative to layer.yaml"
+    )
 
 
 class AcceptedRiskEntry(_Entry):
     """An advisory the layer lives with."""
 
     advisory: Annotated[
-        str, checked(names.matching(names.ADVISORY, "an advisory", "for example GLSA-202401-18")), _pattern(names.ADVISORY)
+        str,
+        checked(names.matching(names.ADVISORY, "an advisory", "for example GLSA-202401-18")),
+        _pattern(names.ADVISORY),
     ] = Field(description="the advisory, GLSA-YYYYMM-NN")
     reason: Sentence = Field(description="why it does no harm here")
     until: Until = Field(description="the last day on which this holds, YYYY-MM-DD")
@@ -255,8 +266,8 @@ class BuilderEntry(_Entry):
     """A machine that builds one target."""
 
     host: Host = Field(description="its host name")
-    user: Annotated[str, checked(names.matching(r"[A-Za-z_][A-Za-z0-9_.-]*", "a user name", "for example builder"))] | None = Field(
-        None, description="the account to log in with"
+    user: Annotated[str, checked(names.matching(r"[A-Za-z_][A-Za-z0-9_.-]*", "a user name", "for example builder"))] | None = (
+        Field(None, description="the account to log in with")
     )
     scratch: Annotated[str, checked(names.absolute)] | None = Field(None, description="an absolute directory for its work")
     jobs: Annotated[int, _at_least(1)] | None = Field(None, description="how many compilers at once")
@@ -277,12 +288,14 @@ class LayerFile(_Entry):
     prefix: Annotated[str, checked(names.prefix)] = Field(
         description="the absolute path compiled into a part, with {version}, {os} and {arch}"
     )
-    versions: Annotated[dict[VersionName, VersionEntry], _required("version")] = Field(description="its generations, by name (quoted)")
+    versions: Annotated[dict[VersionName, VersionEntry], _required("version")] = Field(
+        description="its generations, by name (quoted)"
+    )
     mirrors: dict[MirrorName, MirrorUrls] = Field(default_factory=dict, description="what mirror://NAME means")
     repositories: dict[RepositoryRole, RepositoryEntry] = Field(
         default_factory=dict, description="where it is published: test and production"
     )
-    gates: GatesEntry = Field(default_factory=GatesEntry, description="what a promotion demands")
+    gates: GatesEntry = Field(default_factory=lambda: GatesEntry.model_validate({}), description="what a promotion demands")
     accepted_risks: tuple[AcceptedRiskEntry, ...] = Field((), strict=False, description="advisories it lives with")
     consumers: tuple[ConsumerEntry, ...] = Field((), strict=False, description="software that stands on it")
     builders: dict[str, BuilderEntry] = Field(default_factory=dict, description="machines that build it, by target")

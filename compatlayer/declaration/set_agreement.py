@@ -63,7 +63,9 @@ def _check_names(documents: Sequence[Document]) -> Iterator[Mistake]:
         first = seen.setdefault(name, document)
         if first is not document:
             yield document.mistake(
-                ("name",), f"duplicate set name '{name}', already used by {first.shown}", "sets are files named after it: choose another"
+                ("name",),
+                f"duplicate set name '{name}', already used by {first.shown}",
+                "sets are files named after it: choose another",
             )
 
 

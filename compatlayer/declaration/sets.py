@@ -1,8 +1,8 @@
 """Package sets as Portage reads them: ``<set>-<target>``, one atom a line, in the order of ``sets/*.yaml``.
 
-The format is that of EESSI's generator: atoms only, each line ended, nothing for a package the target does not get. A set that is
-empty on a target is rendered as an empty file all the same: Portage then knows the set and ``emerge @set`` has nothing to do, whereas a
-set without a file is an error ("There are no sets to satisfy", exit code 1).
+The format is that of EESSI's generator: atoms only, each line ended, nothing for a package the target does not get. A
+set that is empty on a target is rendered as an empty file all the same: Portage then knows the set and ``emerge @set``
+has nothing to do, whereas a set without a file is an error ("There are no sets to satisfy", exit code 1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from compatlayer.declaration.findings import LeftoverSet, SetFinding, StaleSet, TodoReason, UnrenderedSet
-from compatlayer.declaration.model import TARGETS, EbuildRepository, Layer
+from compatlayer.declaration.model import TARGETS, EbuildRepository, Layer, Target, Version
 from compatlayer.declaration.names import PACKAGE_VERSION, SET_NAME
 from compatlayer.errors import CompatlayerError, Location, UsageError
 from compatlayer.journal import write_atomically
@@ -23,7 +23,9 @@ SETS_DIRECTORY = PurePosixPath("metadata/sets")
 SETS_CONF = "sets.conf"
 _RENDER = "compatlayer sets render"
 _RENDERED_NAME = re.compile(rf"{SET_NAME}-(?:{'|'.join(re.escape(name) for name in TARGETS)})")
-_ATOM = re.compile(rf"(?:[A-Za-z0-9+_.-]+/[A-Za-z0-9+_-]+|=[A-Za-z0-9+_.-]+/[A-Za-z0-9+_-]+-{PACKAGE_VERSION})(?:::[A-Za-z0-9_-]+)?")
+_ATOM = re.compile(
+    rf"(?:[A-Za-z0-9+_.-]+/[A-Za-z0-9+_-]+|=[A-Za-z0-9+_.-]+/[A-Za-z0-9+_-]+-{PACKAGE_VERSION})(?:::[A-Za-z0-9_-]+)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +37,21 @@ class Written:
     unchanged: int
 
 
-def render(
-    layer: Layer, versions: Iterable[str] | None = None, targets: Iterable[str] | None = None
-) -> Mapping[str, str]:
+def render(layer: Layer, versions: Iterable[Version] | None = None, targets: Iterable[Target] | None = None) -> Mapping[str, str]:
     """Every set of these versions and targets (None: of all), as file name → text, sorted by name."""
-    wanted_versions = None if versions is None else frozenset(versions)
-    wanted_targets = None if targets is None else frozenset(targets)
+    wanted = layer.targets if targets is None else tuple(targets)
     rendered = {}
-    for version in layer.versions:
-        if wanted_versions is not None and version.name not in wanted_versions:
-            continue
+    for version in layer.versions if versions is None else versions:
         for package_set in version.sets:
-            for target in layer.targets:
-                if wanted_targets is None or target.name in wanted_targets:
-                    atoms = (package.atom for package in package_set.for_target(target.name))
-                    rendered[package_set.rendered_name(target.name)] = "".join(f"{atom}\n" for atom in atoms)
+            for target in wanted:
+                atoms = (package.atom for package in package_set.for_target(target.name))
+                rendered[package_set.rendered_name(target.name)] = "".join(f"{atom}\n" for atom in atoms)
     return dict(sorted(rendered.items()))
 
 
 def sets_conf(repository: str) -> str:
-    """The ``sets.conf`` at the top of the overlay called ``repository``, with which Portage finds the rendered sets below it.
+    """The ``sets.conf`` at the top of the overlay called ``repository``, with which Portage finds the rendered sets
+    below it.
 
     Format: portage's config/sets.html. ``world-candidate`` lets ``emerge @set`` record the set in the world file.
     """
@@ -69,7 +66,9 @@ def sets_conf(repository: str) -> str:
 
 
 def home(layer: Layer) -> EbuildRepository | None:
-    """The overlay that carries the rendered sets: the first that is a directory of this layer; None when there is none."""
+    """The overlay that carries the rendered sets: the first that is a directory of this layer; None when there is
+    none.
+    """
     for version in layer.versions:
         for overlay in version.overlays:
             if overlay.path is not None:
@@ -78,7 +77,9 @@ def home(layer: Layer) -> EbuildRepository | None:
 
 
 def default_directory(layer: Layer) -> Path:
-    """Where sets are rendered unless told otherwise: ``metadata/sets`` of ``home``. Raises ``UsageError`` without a home."""
+    """Where sets are rendered unless told otherwise: ``metadata/sets`` of ``home``. Raises ``UsageError`` without a
+    home.
+    """
     overlay = home(layer)
     if overlay is None or overlay.path is None:
         raise UsageError(
@@ -89,7 +90,9 @@ def default_directory(layer: Layer) -> Path:
 
 
 def companion(layer: Layer, directory: Path) -> tuple[Path, str] | None:
-    """Path and text of the ``sets.conf`` that belongs to rendered sets in ``directory``; None outside the layer's overlay."""
+    """Path and text of the ``sets.conf`` that belongs to rendered sets in ``directory``; None outside the layer's
+    overlay.
+    """
     overlay = home(layer)
     if overlay is None or overlay.path is None or directory.absolute() != (layer.root / overlay.path / SETS_DIRECTORY).absolute():
         return None
@@ -99,8 +102,8 @@ def companion(layer: Layer, directory: Path) -> tuple[Path, str] | None:
 def write(directory: Path, rendered: Mapping[str, str], *, remove_leftovers: bool = True) -> Written:
     """Bring ``directory`` to hold ``rendered``; each file is replaced in one step, and left alone when it is right.
 
-    With ``remove_leftovers`` (not for a narrowed rendering), files that only a rendering can have made go away: see ``is_rendered``.
-    Raises ``CompatlayerError`` when the directory cannot be written.
+    With ``remove_leftovers`` (not for a narrowed rendering), files that only a rendering can have made go away: see
+    ``is_rendered``. Raises ``CompatlayerError`` when the directory cannot be written.
     """
     changed, removed = [], []
     try:
@@ -118,7 +121,9 @@ def write(directory: Path, rendered: Mapping[str, str], *, remove_leftovers: boo
 
 
 def write_layer(layer: Layer, directory: Path | None = None) -> Written:
-    """Render all sets of the layer into ``directory`` (None: its overlay), with ``sets.conf`` where that is the overlay."""
+    """Render all sets of the layer into ``directory`` (None: its overlay), with ``sets.conf`` where that is the
+    overlay.
+    """
     directory = directory or default_directory(layer)
     written = write(directory, render(layer))
     beside = companion(layer, directory)
@@ -135,7 +140,8 @@ def write_layer(layer: Layer, directory: Path | None = None) -> Written:
 
 
 def is_rendered(path: Path) -> bool:
-    """Whether a file looks like one of ours: a plain file, named ``<set>-<target>`` with a target we know, holding atoms only.
+    """Whether a file looks like one of ours: a plain file, named ``<set>-<target>`` with a target we know, holding
+    atoms only.
 
     A set kept by hand beside ours has another name, or a comment; either keeps it.
     """
@@ -172,21 +178,19 @@ def stale(layer: Layer, directory: Path | None = None) -> Sequence[SetFinding]:
     return tuple(sorted(findings, key=lambda finding: finding.location.file if finding.location else ""))
 
 
-def todo_reasons(layer: Layer, versions: Iterable[str] | None = None) -> Sequence[TodoReason]:
+def todo_reasons(layer: Layer, versions: Iterable[Version] | None = None) -> Sequence[TodoReason]:
     """Every package of these versions (None: of all) whose reason is still ``TODO``, each once, in file order."""
-    wanted = None if versions is None else frozenset(versions)
     found = {}
-    for version in layer.versions:
-        if wanted is None or version.name in wanted:
-            for package in (package for package_set in version.sets for package in package_set.packages):
-                if package.reason.rstrip(".:! ").upper() == "TODO":
-                    found[package.location] = TodoReason(
-                        package=package.name,
-                        location=package.location,
-                        expected="a reason",
-                        actual=f"'{package.reason}'",
-                        remedy="say in one sentence who needs this package, or remove it",
-                    )
+    for version in layer.versions if versions is None else versions:
+        for package in (package for package_set in version.sets for package in package_set.packages):
+            if package.reason.rstrip(".:! ").upper() == "TODO":
+                found[package.location] = TodoReason(
+                    package=package.name,
+                    location=package.location,
+                    expected="a reason",
+                    actual=f"'{package.reason}'",
+                    remedy="say in one sentence who needs this package, or remove it",
+                )
     return tuple(found.values())
 
 

@@ -93,7 +93,10 @@ def _properties(model: type[BaseModel], path: KeyPath) -> dict[str, Any]:
     for step in path:
         nodes = [child for node in nodes for child in _children(_alternatives(root, node), step)]
     return {
-        key: value for node in nodes for option in _alternatives(root, node) for key, value in option.get("properties", {}).items()
+        key: value
+        for node in nodes
+        for option in _alternatives(root, node)
+        for key, value in option.get("properties", {}).items()
     }
 
 

@@ -1,11 +1,11 @@
 """YAML read the careful way: within limits, without tags, keeping the line of every value.
 
-PyYAML's scanner, parser and composer give nodes; nothing is constructed but text, whole numbers, ``true``/``false``, dates,
-lists and mappings. A plain scalar that YAML 1.1 readers would turn into something else (``12.0``, ``0123``, ``on``) becomes
-``Unquoted``: whoever expects text there can say "quote it" instead of silently getting another value.
+PyYAML's scanner, parser and composer give nodes; nothing is constructed but text, whole numbers, ``true``/``false``,
+dates, lists and mappings. A plain scalar that YAML 1.1 readers would turn into something else (``12.0``, ``0123``,
+``on``) becomes ``Unquoted``: whoever expects text there can say "quote it" instead of silently getting another value.
 
-Limits, so that no input can exhaust the reader: ``MAX_BYTES``, ``MAX_DEPTH``, ``MAX_ALIASES``, and ``MAX_VALUES`` counted after
-aliases are expanded (the "billion laughs" are many values from few aliases).
+Limits, so that no input can exhaust the reader: ``MAX_BYTES``, ``MAX_DEPTH``, ``MAX_ALIASES``, and ``MAX_VALUES``
+counted after aliases are expanded (the "billion laughs" are many values from few aliases).
 """
 
 from __future__ import annotations
@@ -61,10 +61,11 @@ class Broken:
 
 @dataclass(slots=True)
 class Document:
-    """One file as plain data. ``shown`` is its name in messages, ``lines`` the line of every key path (counting from 1).
+    """One file as plain data. ``shown`` is its name in messages, ``lines`` the line of every key path (counting from
+    1).
 
-    ``data`` is ``Broken`` when the file as a whole could not be read. The line of a mapping's entry is its key's line, that of
-    a list's item the line where the item starts; a value that comes from an alias has the line of its anchor.
+    ``data`` is ``Broken`` when the file as a whole could not be read. The line of a mapping's entry is its key's line,
+    that of a list's item the line where the item starts; a value that comes from an alias has the line of its anchor.
     """
 
     shown: str
@@ -92,8 +93,8 @@ class Document:
         return found
 
     def location(self, path: KeyPath) -> Location:
-        """Where a message about ``path`` points: the line of the value, and the key that holds it (an index of a list of
-        scalars is left out, the line tells which).
+        """Where a message about ``path`` points: the line of the value, and the key that holds it (an index of a list
+        of scalars is left out, the line tells which).
         """
         path = self.clip(path)
         line = self.lines.get(path)
@@ -177,7 +178,7 @@ class _NodeReader(Reader, Scanner, Parser, Composer, Resolver):
         self.aliases = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             self.aliases += 1
@@ -298,7 +299,7 @@ class _Builder:
         self.refuse(path, line, "a key must be text")
         return None
 
-    def scalar(self, node: ScalarNode, path: KeyPath) -> Any:
+    def scalar(self, node: ScalarNode, path: KeyPath) -> Any:  # noqa: PLR0911  # one line for each kind
         text = str(node.value)
         kind = node.tag.removeprefix(_PREFIX)
         line = node.start_mark.line + 1
@@ -328,7 +329,7 @@ class _Builder:
         return Broken()
 
 
-def describe(value: Any) -> str:
+def describe(value: Any) -> str:  # noqa: PLR0911  # one line for each kind
     """A value in words, for "expected …, found …"."""
     match value:
         case Unquoted():
