@@ -39,6 +39,9 @@ src_prepare() {
 	# These files are sourced, or given to an interpreter by name. A first line
 	# naming a shell of the host, or searching one with env, is of no use.
 	sed -i -e '1{/^#!/d}' init/*.in init/lmod_bash_completions src/*.tcl || die
+
+	# Scripts that say "set -u" source these too.
+	sed -i -e 's/:-$FPATH}/:-${FPATH:-}}/' init/*.in || die
 }
 
 src_configure() {
@@ -106,10 +109,10 @@ src_install() {
 	insinto /etc/lmod
 	newins "${T}/modulespath" .modulespath
 
-	# The commands people type in scripts and cron jobs.
+	# Upstream's makefile goes on when a step fails.
 	local program
 	for program in lmod ml_cmd spider update_lmod_system_cache_files; do
-		[[ -e ${ED}/usr/share/Lmod/libexec/${program} ]] || die "${program} was not installed"
+		[[ -x ${ED}/usr/share/Lmod/libexec/${program} ]] || die "${program} was not installed"
 	done
 	dodoc README.md
 }
