@@ -40,8 +40,7 @@ def markdown(findings: Sequence[Finding], _paint: Paint) -> str:
     if findings:
         lines += ["", "| severity | what | what to do | check |", "| --- | --- | --- | --- |"]
         lines += [
-            f"| {finding.severity.label} | {cell(finding.description)} | {cell(finding.remedy)} "
-            f"| `{finding.identifier}` |"
+            f"| {finding.severity.label} | {cell(finding.description)} | {cell(finding.remedy)} | `{finding.identifier}` |"
             for finding in findings
         ]
     return "\n".join(lines) + "\n"
@@ -62,18 +61,14 @@ def as_document(finding: Finding) -> dict[str, object]:
         "actual": finding.actual,
         "remedy": finding.remedy,
         "location": {"file": place.file, "line": place.line, "path": place.path} if place else None,
-        "details": {
-            field.name: _plain(getattr(finding, field.name)) for field in fields(finding) if field.name not in common
-        },
+        "details": {field.name: _plain(getattr(finding, field.name)) for field in fields(finding) if field.name not in common},
     }
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """``no findings``, or how many of each severity, the worst first: ``2 errors, 1 note``."""
     numbers = Counter(finding.severity for finding in findings)
-    said = [
-        count(numbers[severity], severity.label) for severity in sorted(Severity, reverse=True) if numbers[severity]
-    ]
+    said = [count(numbers[severity], severity.label) for severity in sorted(Severity, reverse=True) if numbers[severity]]
     return ", ".join(said) or "no findings"
 
 

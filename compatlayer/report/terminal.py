@@ -44,9 +44,7 @@ class TerminalMonitor(Silent):
         refresh: bool = True,
     ) -> None:
         super().__init__(durations, now)
-        self._lock = (
-            threading.RLock()
-        )  # rich redraws from its own thread, so that the clock moves while nothing happens
+        self._lock = threading.RLock()  # rich redraws from its own thread, so that the clock moves while nothing happens
         self._step = ""
         self._running: dict[str, tuple[str, float]] = {}
         self._transfer: Transferred | None = None

@@ -87,9 +87,7 @@ class LogMonitor(Silent):
     A package gets a line when it begins and when it ends; its phases only when nothing was said for half a minute.
     """
 
-    def __init__(
-        self, stream: IO[str], durations: Durations | None = None, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: IO[str], durations: Durations | None = None, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(durations, now)
         self.stream = stream
         self._packages: set[str] = set()
@@ -133,9 +131,7 @@ class JsonMonitor(Silent):
     ``remaining_s`` where it can be judged, and the event's own fields.
     """
 
-    def __init__(
-        self, stream: IO[str], durations: Durations | None = None, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: IO[str], durations: Durations | None = None, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(durations, now)
         self.stream = stream
 

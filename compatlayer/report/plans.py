@@ -1,0 +1,91 @@
+"""A plan in every format that somebody reads it in: what would be done, to what, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from compatlayer.plan import Action, Kind, Plan
+from compatlayer.report.findings import cell
+from compatlayer.report.formats import pick, to_json
+from compatlayer.report.text import Paint, count, wrapped
+
+# What is done, as the last line sums it up: singular and plural come out of the same words.
+_DONE = {
+    Kind.INSTALL: "to install",
+    Kind.UPGRADE: "to upgrade",
+    Kind.DOWNGRADE: "to downgrade",
+    Kind.REBUILD: "to rebuild",
+    Kind.REMOVE: "to remove",
+    Kind.KEEP: "no longer needed, kept",
+}
+
+_VERB_WIDTH = max(len(kind.value) for kind in Kind)
+
+
+def render(plan: Plan, format_name: str = "text", paint: Paint | None = None) -> str:
+    """The plan as one document that ends with a newline. Raises ``UsageError`` for an unknown format."""
+    return pick(RENDERERS, format_name)(plan, paint or Paint())
+
+
+def text(plan: Plan, paint: Paint) -> str:
+    """Two lines an action, in build order: what, and below it why. The last line sums up."""
+    return "".join(_action(action, paint) for action in plan) + f"{summary(plan)}\n"
+
+
+def as_json(plan: Plan, _paint: Paint) -> str:
+    """``{actions: [{action, package, atom, change, reason, verdict, wanted, installed}], summary: {install: n, …}}``."""
+    return to_json(
+        {
+            "actions": [as_document(action) for action in plan],
+            "summary": {kind.value: len(plan.of(kind)) for kind in Kind},
+        }
+    )
+
+
+def markdown(plan: Plan, _paint: Paint) -> str:
+    """A table for a pull request's comment or a job's summary."""
+    lines = [f"**{summary(plan)}**"]
+    if plan.actions:
+        lines += ["", "| action | package | change | why |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| {action.kind} | {cell(action.comparison.name)} | {cell(action.change)} | {cell(action.reason)} |"
+            for action in plan
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def as_document(action: Action) -> dict[str, object]:
+    """One action as plain data; ``wanted`` and ``installed`` are ``category/name-version`` or null."""
+    comparison = action.comparison
+    return {
+        "action": action.kind.value,
+        "package": comparison.name,
+        "atom": action.atom,
+        "change": action.change,
+        "reason": action.reason,
+        "verdict": comparison.verdict.value,
+        "wanted": comparison.wanted.id.cpv if comparison.wanted else None,
+        "installed": comparison.installed.id.cpv if comparison.installed else None,
+    }
+
+
+def summary(plan: Plan) -> str:
+    """``nothing to do``, or how many packages each kind of action concerns: ``2 packages to install, 1 to rebuild``."""
+    numbers = {kind: len(plan.of(kind)) for kind in Kind if plan.of(kind)}
+    if not numbers:
+        return "nothing to do"
+    (first, number), *rest = numbers.items()
+    said = ", ".join([f"{count(number, 'package')} {_DONE[first]}", *(f"{n:,} {_DONE[kind]}" for kind, n in rest)])
+    return f"nothing to do; {said}" if plan.is_empty else said
+
+
+def _action(action: Action, paint: Paint) -> str:
+    verb = action.kind.value.ljust(_VERB_WIDTH)
+    colour = {Kind.INSTALL: paint.good, Kind.REMOVE: paint.bad, Kind.KEEP: paint.faint}.get(action.kind, paint.doubtful)
+    indent = " " * (_VERB_WIDTH + 2)
+    what = wrapped(f"{action.comparison.name} {action.change}", first=f"{verb}  ", indent=indent)
+    why = wrapped(action.reason, first=indent, indent=indent)
+    return f"{colour(verb)}{what.removeprefix(verb)}\n" + "".join(f"{paint.faint(line)}\n" for line in why.splitlines())
+
+
+RENDERERS: Mapping[str, Callable[[Plan, Paint], str]] = {"text": text, "json": as_json, "markdown": markdown}
