@@ -24,14 +24,19 @@ DIRECTORY = "config"
 MAX_FILES = 10_000
 MAX_BYTES = 16 * 1024 * 1024
 
-# Read recursively by Portage 3.0.83: config.py, repository/config.py, binrepo/config.py, fetch.py and the managers
+# Read recursively by Portage 3.0.83: config.py, binrepo/config.py, fetch.py and the managers
 # below package/ebuild/_config. sets.conf, too, may be a directory (_sets/__init__.py).
 MERGED = frozenset({
     "binrepos.conf", "make.conf", "mirrors", "package.accept_keywords", "package.accept_restrict", "package.env",
     "package.keywords", "package.license", "package.mask", "package.properties", "package.unmask", "package.use",
-    "repos.conf", "sets.conf",
+    "sets.conf",
 })  # fmt: skip
-# The same below profile/, which Portage reads as the last profile (portage(5), /etc/portage/profile). ``packages``,
+# Made from the declaration itself (gentoo.portage_configuration).
+GENERATED = {
+    "repos.conf": "declare repositories in layer.yaml: tree and overlays",
+    "make.profile": "declare the profile in layer.yaml",
+}
+# Like MERGED, below profile/, which Portage reads as the last profile (portage(5), /etc/portage/profile). ``packages``,
 # ``parent``, ``eapi`` and ``profile.bashrc`` there are plain files only.
 MERGED_IN_PROFILE = frozenset({
     "make.defaults", "package.accept_keywords", "package.bashrc", "package.keywords", "package.mask",
@@ -52,6 +57,8 @@ def portage_files(layer: Layer, target: Target) -> Mapping[PurePosixPath, bytes]
     files: dict[PurePosixPath, bytes] = {}
     for rank, name in (("10", COMMON), ("20", target.name)):
         for path, content in _read(layer.root, name, mistakes):
+            if path.parts[0] in GENERATED:
+                mistakes.append(_mistake(f"{DIRECTORY}/{name}/{path}", "is generated, not given", GENERATED[path.parts[0]]))
             files[_installed_path(path, rank, name)] = content
     mistakes += _clashes(files, target)
     if mistakes:

@@ -71,6 +71,10 @@ TARGETS: Mapping[str, Target] = {
 }
 
 
+# Where the profile of a target lies, unless a version says otherwise.
+DEFAULT_PROFILE = "{repo}:{os}/{arch}"
+
+
 @dataclass(frozen=True, slots=True)
 class EbuildRepository:
     """An ebuild repository: a local ``path`` (relative to the root), or ``url`` and ``commit`` (40 hex digits)."""
@@ -153,6 +157,12 @@ class Version:
     def repositories(self) -> tuple[EbuildRepository, ...]:
         """Tree first (where there is one), then the overlays; the first is Portage's main repository."""
         return (self.tree, *self.overlays) if self.tree else self.overlays
+
+    def profile_for(self, target: Target) -> str:
+        """Portage's profile on ``target`` as ``repository:path`` (PMS 5.2.1); ``{repo}`` is the main repository."""
+        return (self.profile or DEFAULT_PROFILE).format(
+            repo=self.repositories[0].name, os=target.os, arch=target.arch, keyword=target.keyword, version=self.name
+        )
 
 
 @dataclass(frozen=True, slots=True)
