@@ -138,3 +138,41 @@ class Closure:
     def by_key(self) -> Mapping[tuple[str, str], ResolvedPackage]:
         """Packages by (category/name, slot)."""
         return {package.key: package for package in self.packages}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUri:
+    """One place of a distfile, as SRC_URI names it.
+
+    For ``mirror://NAME/PATH`` there are ``mirror`` and ``path``, and ``expansions`` holds what the configuration root's own
+    mirror lists make of it. ``unrestricted`` is EAPI 8's prefix: ``fetch`` or ``mirror`` lifts that RESTRICT for this place.
+    """
+
+    uri: str
+    mirror: str | None = None
+    path: str = ""
+    expansions: tuple[str, ...] = ()
+    unrestricted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Distfile:
+    """A source file: where it may be had, in Portage's order, and what its Manifest says it is.
+
+    ``size_bytes`` is None, and ``hashes`` (hash name → hexadecimal digest) empty, when the Manifest does not name it.
+    """
+
+    name: str
+    uris: tuple[SourceUri, ...]
+    size_bytes: int | None
+    hashes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchMap:
+    """The distfiles of one package with its USE flags, in SRC_URI's order; ``restrict`` holds the words that apply."""
+
+    cpv: str
+    repository: str
+    distfiles: tuple[Distfile, ...]
+    restrict: tuple[str, ...] = ()

@@ -1,0 +1,158 @@
+"""The declared atoms with all their dependencies, by Portage's resolver, in an order in which they can be built."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Set, Tuple
+
+from portage.dep import Atom, match_from_list, use_reduce
+from portage.exception import InvalidAtom, InvalidDependString
+
+from . import failures, roots
+from .refusal import Refused
+
+# No autounmask: a configuration that does not hold is an error, not a proposal. All build dependencies belong to a closure.
+OPTIONS = {"--with-bdeps": "y", "--autounmask": "n", "--backtrack": 20, "--pretend": True, "--quiet": True}
+
+# Which dependency variable makes which need; where an atom stands in several, the first wins (PMS, chapter 8).
+NEEDS = (("runtime", ("RDEPEND", "IDEPEND")), ("post", ("PDEPEND",)), ("build", ("DEPEND", "BDEPEND")))
+
+
+def closure(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Resolve ``sets`` (name → atoms) at ``config_root``.
+
+    Gives ``packages`` in merge order and ``provided``: entries of package.provided that some package relies on. Raises
+    ``Refused`` with every atom that fails by itself, or with what the resolver ran into.
+    """
+    from _emerge.create_depgraph_params import create_depgraph_params
+    from _emerge.depgraph import backtrack_depgraph
+
+    config = roots.load(request["config_root"])
+    declared = _declared(request["sets"])
+    options = dict(OPTIONS)
+    success, graph, _ = backtrack_depgraph(
+        config.target_config.settings,
+        config.trees,
+        options,
+        create_depgraph_params(options, None),
+        None,
+        list(declared),
+        None,
+    )
+    if not success:
+        raise Refused(failures.of_graph(config.target_config, graph, declared))
+    return _Answer(graph, declared).build()
+
+
+def _declared(sets: Dict[str, List[str]]) -> Dict[str, List[str]]:
+    """Atom → the sets that declare it, in order."""
+    declared: Dict[str, List[str]] = {}
+    bad = []
+    for name, atoms in sets.items():
+        for text in atoms:
+            declared.setdefault(text, []).append(name)
+            try:
+                Atom(text, allow_repo=True)
+            except InvalidAtom:
+                bad.append({"kind": "invalid", "atom": text, "detail": "not a valid atom", "chain": []})
+    if bad:
+        raise Refused(bad)
+    return declared
+
+
+class _Answer:
+    """Turns a solved graph into the answer."""
+
+    def __init__(self, graph: Any, declared: Dict[str, List[str]]) -> None:
+        self._graph = graph
+        self._declared = declared
+        self._provided: Set[str] = {str(atom.cp) for _, atom in graph._dynamic_config._pprovided_args}
+        self._needs: Dict[Any, Dict[str, str]] = {}
+
+    def build(self) -> Dict[str, Any]:
+        from _emerge.Package import Package
+
+        nodes = [node for node in self._graph.altlist() if isinstance(node, Package) and node.operation == "merge"]
+        packages = [self._package(node) for node in nodes]
+        return {"packages": packages, "provided": sorted(self._provided)}
+
+    def _package(self, node: Any) -> Dict[str, Any]:
+        enabled = self._graph._pkg_use_enabled(node)
+        self._note_provided(node, enabled)
+        metadata = node._metadata
+        return {
+            "cpv": str(node.cpv),
+            "slot": node.slot,
+            "subslot": node.sub_slot,
+            "repository": node.repo,
+            "use": sorted(enabled & node.iuse.all),
+            "iuse": sorted(node.iuse.all),
+            "parents": self._parents(node),
+            "restrict": sorted(set(_flat(metadata["RESTRICT"], enabled))),
+            "license": " ".join(metadata["LICENSE"].split()),
+        }
+
+    def _parents(self, node: Any) -> List[Dict[str, str]]:
+        """Who pulls this package in: each parent once per atom, the declared sets first."""
+        found: Set[Tuple[int, str, str, str]] = set()
+        for parent, atom in self._graph._dynamic_config._parent_atoms.get(node, ()):
+            text = str(atom.unevaluated_atom)
+            if not hasattr(parent, "cpv"):
+                found.update((0, "@" + name, text, "runtime") for name in self._declared.get(str(parent.arg), ["declared"]))
+            elif parent is not node:
+                found.add((1, str(parent.cpv), text, self._need(parent, atom, node)))
+        return [{"cpv": cpv, "atom": atom, "need": need} for _, cpv, atom, need in sorted(found)]
+
+    def _need(self, parent: Any, atom: Any, node: Any) -> str:
+        if parent not in self._needs:
+            self._needs[parent] = self._needs_of(parent)
+        known = self._needs[parent].get(str(atom.unevaluated_atom))
+        if known is not None:
+            return known
+        # An atom that Portage made up, such as a virtual's: the edges say what it is for.
+        priorities = self._graph._dynamic_config.digraph.nodes[node][1].get(parent, [])
+        if any(priority.runtime for priority in priorities):
+            return "runtime"
+        return "post" if any(priority.runtime_post for priority in priorities) else "build"
+
+    def _needs_of(self, parent: Any) -> Dict[str, str]:
+        """Unevaluated atom → need, over all dependency variables of one package."""
+        enabled = self._graph._pkg_use_enabled(parent)
+        needs: Dict[str, str] = {}
+        for need, variables in NEEDS:
+            for variable in variables:
+                for atom in self._atoms(parent, parent._metadata.get(variable, ""), enabled):
+                    needs.setdefault(str(atom.unevaluated_atom), need)
+        return needs
+
+    def _note_provided(self, node: Any, enabled: Any) -> None:
+        """Remember which entries of package.provided this package's dependencies rest on."""
+        provided = self._graph._frozen_config.pkgsettings[node.root].pprovideddict
+        if not provided:
+            return
+        for _, variables in NEEDS:
+            for variable in variables:
+                for atom in self._atoms(node, node._metadata.get(variable, ""), enabled):
+                    if not atom.blocker:
+                        self._provided.update(map(str, match_from_list(atom, provided.get(atom.cp, []))))
+
+    @staticmethod
+    def _atoms(node: Any, depstring: str, enabled: Any) -> List[Any]:
+        if not depstring:
+            return []
+        try:
+            tokens = use_reduce(
+                depstring,
+                uselist=enabled,
+                flat=True,
+                eapi=node.eapi,
+                token_class=Atom,
+                is_valid_flag=node.iuse.is_valid_flag,
+            )
+        except InvalidDependString:
+            return []
+        return [token for token in tokens if isinstance(token, Atom)]
+
+
+def _flat(depstring: str, enabled: Any) -> List[str]:
+    """The words of a USE-conditional string that apply."""
+    return [str(word) for word in use_reduce(depstring, uselist=enabled, flat=True)] if depstring else []

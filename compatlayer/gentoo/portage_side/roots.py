@@ -1,0 +1,71 @@
+"""Configuration roots: load Portage's view of one, and say which Portage this is."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import sys
+from typing import Any, Dict
+
+import portage
+import portage.const
+import portage.output
+
+from .refusal import Refused
+
+# Portage keeps settings of "the" system in lazy globals; as its own programs do, say that we bring our own.
+portage._internal_caller = True
+portage.output.havecolor = 0
+# Where this Portage itself lives, before any root is loaded.
+OWN_EPREFIX = portage.const.EPREFIX
+
+
+def hello(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Versions, and where this Portage keeps the files that every root needs a copy of."""
+    directory = portage.const.GLOBAL_CONFIG_PATH.lstrip("/")
+    return {
+        "python": platform.python_version(),
+        "portage": portage.VERSION,
+        "eprefix": OWN_EPREFIX,
+        "global_config": os.path.join(OWN_EPREFIX or "/", directory),
+        "pid": os.getpid(),
+        "executable": sys.executable,
+    }
+
+
+def load(config_root: str) -> Any:
+    """Portage's ``emerge_config`` of one root, read anew each time: files may have changed since the last request."""
+    from _emerge.actions import load_emerge_config
+
+    root = os.path.normpath(config_root)
+    if not os.path.isdir(os.path.join(root, "etc/portage")):
+        raise Refused([{"kind": "configuration", "detail": f"{root} has no etc/portage"}])
+    release()
+    # Everything that Portage derives from the EPREFIX of its installation must lead to this root, else it adds a second one.
+    portage.const.EPREFIX = root
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "LC_ALL": "C.UTF-8",
+        "NO_COLOR": "1",
+        "NOCOLOR": "true",
+        "PORTAGE_CONFIGROOT": root,
+        "ROOT": "/",
+        "EPREFIX": root,
+    }
+    for name in ("PORTAGE_USERNAME", "PORTAGE_GRPNAME", "HOME"):
+        if name in os.environ:
+            environment[name] = os.environ[name]
+    try:
+        config = load_emerge_config(env=environment)
+    except (portage.exception.PortageException, KeyError) as error:
+        raise Refused([{"kind": "configuration", "detail": f"{type(error).__name__}: {error}"}]) from error
+    profile = config.target_config.settings.profile_path
+    if not profile or not os.path.isdir(profile):
+        raise Refused([{"kind": "configuration", "detail": f"{root}/etc/portage/make.profile is not a profile"}])
+    return config
+
+
+def release() -> None:
+    """Free what the last root left behind: Portage's objects refer to each other, so it takes a collection."""
+    gc.collect()
