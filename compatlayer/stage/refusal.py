@@ -63,27 +63,27 @@ def missing_program(error: ProgramError) -> HostError:
 
 
 def _cause(stderr: str, facts: HostFacts) -> tuple[str, str | None]:
-    """What is in the way, and the command or setting that clears it. A setting of the kernel goes before what was said."""
+    """What is in the way, and the command or setting that clears it. A setting of the kernel goes before what was
+    said.
+    """
     if not facts.may_administer and (setting := _setting(facts)):
         return setting
-    if "proc" in stderr and "ount" in stderr and ("not permitted" in stderr or "denied" in stderr):
+    if "mount proc" in stderr:
         return (
             "a new /proc cannot be mounted: this is a container with a masked /proc",
             "start the container with --security-opt systempaths=unconfined",
         )
-    if "overlay" in stderr or "compatlayer" in stderr:
-        if not facts.has_overlayfs:
-            return "the kernel has no overlayfs", "modprobe overlay"
+    if "mount: " in stderr and not facts.has_overlayfs:
+        return "the kernel has no overlayfs", "as root: modprobe overlay"
+    if "mount: " in stderr:
         return (
-            "the overlay cannot be mounted: the kernel is older than 5.11, or the file system of the state directory\n"
-            "does not serve (NFS, another overlay, no user extended attributes)",
+            "the overlay cannot be mounted: the kernel is older than 5.11, or the state directory is on NFS or an overlay",
             "put the state directory on a local ext4, XFS or Btrfs file system with --state",
         )
     if facts.user_id == 0 and not facts.may_administer:
         return (
             "this is root in a container, without the capability CAP_SYS_ADMIN",
-            "start the container with --cap-add SYS_ADMIN --security-opt seccomp=unconfined,\n"
-            "or work as an ordinary user",
+            "start the container with --cap-add SYS_ADMIN --security-opt seccomp=unconfined",
         )
     if "amespace" in stderr or "unshare" in stderr or "uid map" in stderr:
         return (
@@ -108,8 +108,7 @@ def _setting(facts: HostFacts) -> tuple[str, str] | None:
     if facts.apparmor_restricts:
         return (
             "AppArmor restricts user namespaces: kernel.apparmor_restrict_unprivileged_userns is 1",
-            "as root, install AppArmor profiles that grant `userns` to bwrap and unshare,\n"
-            "or: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+            "as root, give bwrap and unshare AppArmor profiles with `userns`, or set that to 0 with sysctl",
         )
     return None
 

@@ -17,6 +17,9 @@ from compatlayer.errors import LockHeldError, StageError
 from compatlayer.journal import Journal, write_atomically
 from compatlayer.stage import view as views
 from compatlayer.stage.view import Bind, View
+from compatlayer.tree.beneath import ROOT, Beneath, names_in, remove
+from compatlayer.tree.changes import ChangeList, read_overlay, read_plain
+from compatlayer.tree.rows import Row, rows
 
 _FORMAT = 1
 # With userxattr (Linux 5.11) overlayfs keeps its marks in user.overlay.*, which an ordinary user can write and read,
@@ -66,6 +69,17 @@ class Stage:
             overlay = views.Overlay(self.directory, f"{_OPTIONS},{trees}")
         tree = Bind(source, self.part.prefix, writable=not read_only)
         return views.build(tree, binds=binds, offline=offline, interactive=interactive, overlay=overlay)
+
+    def changes(self) -> ChangeList:
+        """What this stage changes; of a plain stage that is all of it. Costs what the change costs.
+
+        Nobody may write meanwhile: hold ``lock``. Raises ``StageError`` for what a layer cannot hold.
+        """
+        return read_plain(self.upper) if self.lower is None else read_overlay(self.upper)
+
+    def differences(self) -> tuple[Row, ...]:
+        """The change list as a person sees it: what is really different from the lower tree."""
+        return rows(self.changes(), self.upper, self.lower)
 
     @contextmanager
     def lock(self, purpose: str) -> Iterator[None]:
@@ -144,7 +158,7 @@ def finish_drops(state: Path) -> None:
         try:
             with locks.hold(doomed / "lock", "finishing an interrupted drop"):
                 _remove(doomed)
-        except (LockHeldError, FileNotFoundError):
+        except LockHeldError:
             continue  # the process that drops it is still at it
 
 
@@ -237,13 +251,11 @@ def _refuse_lower(lower: Path, directory: Path) -> None:
 
 
 def _remove(directory: Path) -> None:
-    """Remove a tree that may hold directories without permissions, as overlayfs's ``work/work`` is. Follows no
-    link.
-    """
-    for path in directory.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o700)
-            _remove(path)
-        else:
-            path.unlink()
-    directory.rmdir()
+    """Remove a stage's directory, the lock last: whoever finds a part of it can tell whether somebody is at it."""
+    with Beneath(directory) as stage:
+        descriptor = stage.directory(ROOT)
+        for name in names_in(descriptor):
+            if name != "lock":
+                remove(name, inside=descriptor)
+    with Beneath(directory.parent) as above:
+        remove(directory.name, inside=above.directory(ROOT))

@@ -137,9 +137,7 @@ def tree_view(
     return build(Bind(tree, prefix), binds=binds, offline=offline, interactive=interactive)
 
 
-def build(
-    tree: Bind, *, binds: Sequence[Bind] = (), offline: bool, interactive: bool, overlay: Overlay | None = None
-) -> View:
+def build(tree: Bind, *, binds: Sequence[Bind] = (), offline: bool, interactive: bool, overlay: Overlay | None = None) -> View:
     """The view that shows ``tree`` and ``binds``. Raises ``StageError`` when a bind cannot be laid out,
     ``HostError`` without bwrap.
 
@@ -254,9 +252,7 @@ class _Layout:
                     shown, here = _Shown(below, shown.writable), there
                     continue
                 if kind is not None:
-                    raise StageError(
-                        f"{destination} cannot be mounted", cause=f"{there} is not a directory on this machine"
-                    )
+                    raise StageError(f"{destination} cannot be mounted", cause=f"{there} is not a directory on this machine")
                 self._open(here, shown)
                 shown = _Shown(None)
             if there != destination:
