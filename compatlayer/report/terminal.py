@@ -25,8 +25,8 @@ from compatlayer.progress import (
     Transferred,
 )
 from compatlayer.report.estimate import Durations
-from compatlayer.report.text import about, clock, printable
-from compatlayer.report.watch import Silent, duration, sentence, transferred
+from compatlayer.report.text import about, clock, duration, printable
+from compatlayer.report.watch import Silent, sentence, transferred
 
 # More packages than this at a time would push what was said before off a small terminal.
 SHOWN_PACKAGES = 4

@@ -102,6 +102,13 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3:05``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 60 else clock(seconds)
+
+
 def about(seconds: float) -> str:
     """An estimate, no more precise than it is: ``a few seconds``, ``about 40 s``, ``about 3 min``, ``about 1 h 20
     min``.

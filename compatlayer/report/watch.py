@@ -25,7 +25,7 @@ from compatlayer.progress import (
     Transferred,
 )
 from compatlayer.report.estimate import Durations, Estimate
-from compatlayer.report.text import about, clock, count, printable, size
+from compatlayer.report.text import about, clock, count, duration, printable, size
 
 # A log says at least this often that a long phase or transfer is moving, and no more often.
 QUIET_S = 30.0
@@ -169,10 +169,3 @@ def sentence(event: Event) -> str | None:
 def transferred(event: Transferred) -> str:
     """``3/9 files, 1.5 MiB of 4.0 MiB: bzip2-1.0.8.tar.gz``."""
     return f"{event.done}/{event.total} files, {size(event.bytes_done)} of {size(event.bytes_total)}: {event.name}"
-
-
-def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3:05``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 60 else clock(seconds)
