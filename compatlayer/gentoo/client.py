@@ -113,11 +113,13 @@ class Worker:
             for atom, answer in zip(atoms, raw, strict=True)
         }
 
-    def closure(self, config_root: Path, sets: Mapping[str, Sequence[str]]) -> Closure:
-        """The atoms of all ``sets`` (name → atoms) with their dependencies, build dependencies included, in build order.
+    def closure(self, config_root: Path, declared: Mapping[str, Sequence[str]] | Sequence[str]) -> Closure:
+        """The ``declared`` atoms with their dependencies, build dependencies included, in build order.
 
-        Raises ``ResolutionError`` when Portage finds no solution.
+        ``declared`` maps the names of sets to their atoms; plain atoms are the set ``declared``. The root's ``var/db/pkg`` should
+        be empty: installed packages would be taken for granted. Raises ``ResolutionError`` when Portage finds no solution.
         """
+        sets = declared if isinstance(declared, Mapping) else {"declared": declared}
         request = {"config_root": str(config_root), "sets": {name: list(atoms) for name, atoms in sets.items()}}
         raw = self._ask("closure", request)
         return decode.closure(raw)

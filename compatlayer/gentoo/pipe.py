@@ -10,7 +10,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -175,11 +174,12 @@ class JsonPipe:
             return f"was killed by signal {-code}"
 
     def _ended_soon(self) -> bool:
-        """Whether the child, which has closed its pipe, ends by itself within a moment."""
-        try:
-            self._child.wait(CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            return False
+        """Whether the child, whose pipe is closed, ends by itself within a moment."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        while self._child.poll() is None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
         return True
 
     def _error(self, fact: str, *causes: str) -> WorkerError:

@@ -92,8 +92,7 @@ def check_atom(config: Any, text: str) -> Dict[str, Any]:
     failure = explain(config, atom)
     if failure is not None:
         return failure
-    best = max((ebuild for ebuild in ebuilds(config, atom) if not ebuild.masks()), key=_by_version)
-    return {"best": best.description()}
+    return {"best": max(usable(config, atom), key=_by_version).description()}
 
 
 class Ebuild:
@@ -107,6 +106,7 @@ class Ebuild:
         values = self.portdb.aux_get(cpv, list(METADATA), myrepo=repository)
         self.metadata: Dict[str, str] = dict(zip(METADATA, values))
         self.cpv = _pkg_str(cpv, metadata=self.metadata, settings=self.settings, repo=repository)
+        self._masks: Optional[List[Dict[str, Any]]] = None
 
     def description(self) -> Dict[str, Any]:
         return {
@@ -139,6 +139,11 @@ class Ebuild:
 
     def masks(self) -> List[Dict[str, Any]]:
         """Why Portage does not take this ebuild; empty when it does."""
+        if self._masks is None:
+            self._masks = self._find_masks()
+        return self._masks
+
+    def _find_masks(self) -> List[Dict[str, Any]]:
         from portage.package.ebuild.getmaskingstatus import _getmaskingstatus
 
         full = list(self.portdb._aux_cache_keys)
@@ -195,13 +200,14 @@ class _Described:
         self._metadata = metadata
 
 
-def ebuilds(config: Any, atom: Any) -> List[Ebuild]:
-    """Every ebuild of every configured repository that ``atom`` names, USE dependencies aside."""
-    return [ebuild for ebuild in named(config, atom.cp) if match_from_list(atom.without_use, [ebuild.cpv])]
+def usable(config: Any, atom: Any) -> List[Ebuild]:
+    """Every ebuild that ``atom`` names, USE dependencies aside, and nothing hides."""
+    matching = [ebuild for ebuild in named(config, atom.cp) if match_from_list(atom.without_use, [ebuild.cpv])]
+    return [ebuild for ebuild in matching if not ebuild.masks()]
 
 
 def named(config: Any, name: str) -> List[Ebuild]:
-    """Every ebuild of ``category/name``; one that Portage cannot read is left out here and reported by ``pkgcheck``."""
+    """Every ebuild of ``category/name`` that Portage can read."""
     portdb = config.trees["porttree"].dbapi
     found = []
     for cpv in portdb.cp_list(name):
@@ -223,6 +229,9 @@ def explain(config: Any, atom: Any, parent_use: Optional[FrozenSet[str]] = None)
     answer: Dict[str, Any] = {"atom": str(atom.unevaluated_atom)}
     everything = named(config, atom.cp)
     if not everything:
+        broken = config.trees["porttree"].dbapi.cp_list(atom.cp)
+        if broken:
+            return {**answer, "kind": "invalid", "detail": f"Portage cannot read {', '.join(map(str, broken))}"}
         return {**answer, "kind": "package", "similar": similar(config, atom.cp)}
     candidates = [ebuild for ebuild in everything if match_from_list(atom.without_use, [ebuild.cpv])]
     if not candidates:

@@ -65,7 +65,7 @@ class _Answer:
     def __init__(self, graph: Any, declared: Dict[str, List[str]]) -> None:
         self._graph = graph
         self._declared = declared
-        self._provided: Set[str] = {str(atom.cp) for _, atom in graph._dynamic_config._pprovided_args}
+        self._provided: Set[str] = set()
         self._needs: Dict[Any, Dict[str, str]] = {}
 
     def build(self) -> Dict[str, Any]:
@@ -73,6 +73,9 @@ class _Answer:
 
         nodes = [node for node in self._graph.altlist() if isinstance(node, Package) and node.operation == "merge"]
         packages = [self._package(node) for node in nodes]
+        for argument, atom in self._graph._dynamic_config._pprovided_args:
+            settings = self._graph._frozen_config.pkgsettings[argument.root_config.root]
+            self._provided.update(map(str, match_from_list(atom, settings.pprovideddict.get(atom.cp, []))))
         return {"packages": packages, "provided": sorted(self._provided)}
 
     def _package(self, node: Any) -> Dict[str, Any]:

@@ -52,6 +52,11 @@ class Chatter(io.TextIOBase):
         return self._through.fileno()
 
     @property
+    def buffer(self) -> Chatter:
+        """Where older Portages write their bytes."""
+        return self
+
+    @property
     def text(self) -> str:
         return "".join(self._kept)
 
