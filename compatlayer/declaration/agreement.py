@@ -106,7 +106,7 @@ def repository_names(version: View) -> tuple[str, ...]:
     """The names of a version's tree and overlays."""
     tree = version.get("tree")
     sources = ([tree] if tree else []) + version.items("overlays")
-    return tuple(name for source in sources if (name := source.text("name")) is not None)
+    return tuple(dict.fromkeys(name for source in sources if (name := source.text("name")) is not None))
 
 
 def check_layer(document: Document, root: Path) -> Iterator[Mistake]:
@@ -206,19 +206,13 @@ def _check_prefix(layer: View) -> Iterator[Mistake]:
             parts[f"{version}/{name}"] = PurePosixPath(prefix.value.format(version=version, os=target.os, arch=target.arch))
     yield from _check_prefix_length(prefix, parts)
     yield from _check_prefix_place(prefix, layer, parts)
+    # No field holds a slash, so all prefixes are equally deep: two are the same or neither lies inside the other.
     for (one, path), (other, beside) in combinations(parts.items(), 2):
         if path == beside:
             missing = [f"{{{field}}}" for field in names.PART_FIELDS if f"{{{field}}}" not in prefix.value]
             yield prefix.mistake(
                 f"parts {one} and {other} would have the same prefix '{path}'",
                 f"the template lacks {', '.join(missing)}",
-            )
-            return
-        if path in beside.parents or beside in path.parents:
-            inner, outer = (one, other) if beside in path.parents else (other, one)
-            yield prefix.mistake(
-                f"the prefix of part {inner} would lie inside that of {outer}",
-                "put the fields into directories of their own",
             )
             return
 
@@ -305,7 +299,7 @@ def _check_gates(layer: View, root: Path) -> Iterator[Mistake]:
     given = len({approver.value for approver in approvers})
     if approvals and isinstance(approvals.value, int) and approvals.value > given:
         yield approvals.mistake(
-            f"{approvals.value} approvals cannot be had from {given} approvers",
+            f"{approvals.value} approvals are asked for, but approvers lists {given}",
             "list the public keys of those who may approve",
         )
 
@@ -314,7 +308,8 @@ def _check_builders(layer: View) -> Iterator[Mistake]:
     listed = layer_targets(layer.document)
     for name, builder in layer.entries("builders"):
         fact_and_hint = target_problem(name, listed)
-        if fact_and_hint:
+        # Where the layer lists no usable target, that is the mistake.
+        if fact_and_hint and listed:
             yield builder.mistake(*fact_and_hint)
 
 

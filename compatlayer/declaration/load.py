@@ -6,14 +6,13 @@ that.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
 from compatlayer.declaration import build, schema
 from compatlayer.declaration.agreement import View, check_layer, layer_targets, repository_names
 from compatlayer.declaration.model import Layer, PackageSet
-from compatlayer.declaration.names import WrongNameError, inside
+from compatlayer.declaration.names import WrongNameError, closest, inside
 from compatlayer.declaration.set_agreement import VersionContext, check_sets
 from compatlayer.declaration.translate import validate
 from compatlayer.declaration.yaml_nodes import Document, read
@@ -94,8 +93,8 @@ def _exists(path: Path) -> bool:
 def _similar(root: Path, shown: str) -> str:
     directory = (root / shown).parent
     present = sorted(path.relative_to(root).as_posix() for path in directory.glob("*.yaml")) if _exists(directory) else []
-    close = difflib.get_close_matches(shown, present, n=1)
-    return f"did you mean '{close[0]}'?" if close else "set files are named relative to the directory of layer.yaml"
+    close = closest(shown, present)
+    return f"did you mean '{close}'?" if close else "set files are named relative to the directory of layer.yaml"
 
 
 def _sorted(mistakes: Iterable[Mistake], first: str) -> list[Mistake]:

@@ -49,12 +49,17 @@ class WrongNameError(ValueError):
         self.hint = hint
 
 
+def closest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that ``word`` was probably meant to be; None when none is close."""
+    return next(iter(difflib.get_close_matches(word, list(choices), n=1)), None)
+
+
 def suggest(word: str, choices: Iterable[str], kind: str) -> str:
     """``did you mean 'x'?`` where one choice is close to ``word``, otherwise all choices: ``known targets: a, b``."""
     known = list(choices)
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    close = closest(word, known)
+    if close is not None:
+        return f"did you mean '{close}'?"
     return f"known {kind}: {', '.join(known)}" if known else f"there are no {kind}"
 
 
@@ -240,8 +245,8 @@ def template(text: str, fields: tuple[str, ...]) -> str:
             shown = name + (f"!{conversion}" if conversion else "") + (f":{specification}" if specification else "")
             raise WrongNameError(f"'{{{shown}}}' is not a template field", f"fields are plain names: {_listed(fields)}")
         if name not in fields:
-            close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean '{{{close[0]}}}'?" if close else f"known fields: {_listed(fields)}"
+            close = closest(name, fields)
+            hint = f"did you mean '{{{close}}}'?" if close else f"known fields: {_listed(fields)}"
             raise WrongNameError(f"unknown template field '{{{name}}}'", hint)
     if "{{" in text or "}}" in text:
         raise WrongNameError(f"'{text}' is not a template: it holds a literal brace", f"fields look like {{{fields[0]}}}")

@@ -55,10 +55,10 @@ def _not_empty(kind: str) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def _required(kind: str) -> AfterValidator:
+def _required(owner: str, kind: str) -> AfterValidator:
     def validate(value: Any) -> Any:
         if not value:
-            raise mistake("is empty", f"a layer has at least one {kind}")
+            raise mistake("is empty", f"{owner} has at least one {kind}")
         return value
 
     return AfterValidator(validate)
@@ -187,7 +187,7 @@ class VersionEntry(_Entry):
     engine: Annotated[str, checked(names.one_of(ENGINES, "engine", "engines")), _choice(ENGINES)] = Field(
         description="how a prefix gets its toolchain"
     )
-    sets: Annotated[tuple[Inside, ...], Field(strict=False), _not_empty("set file")] = Field(
+    sets: Annotated[tuple[Inside, ...], Field(strict=False), _required("a version", "set file")] = Field(
         description="the set files, relative to layer.yaml"
     )
     tree: EbuildRepositoryEntry | None = Field(
@@ -282,13 +282,13 @@ class LayerFile(_Entry):
     """layer.yaml: the whole compatibility layer."""
 
     name: LayerName = Field(description="the layer's name")
-    targets: Annotated[tuple[TargetName, ...], Field(strict=False), _required("target")] = Field(
+    targets: Annotated[tuple[TargetName, ...], Field(strict=False), _required("a layer", "target")] = Field(
         description="the operating systems and architectures it is built for"
     )
     prefix: Annotated[str, checked(names.prefix)] = Field(
         description="the absolute path compiled into a part, with {version}, {os} and {arch}"
     )
-    versions: Annotated[dict[VersionName, VersionEntry], _required("version")] = Field(
+    versions: Annotated[dict[VersionName, VersionEntry], _required("a layer", "version")] = Field(
         description="its generations, by name (quoted)"
     )
     mirrors: dict[MirrorName, MirrorUrls] = Field(default_factory=dict, description="what mirror://NAME means")

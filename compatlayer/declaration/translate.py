@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from compatlayer.declaration.names import suggest
+from compatlayer.declaration.names import closest, suggest
 from compatlayer.declaration.yaml_nodes import Broken, Document, KeyPath, Unquoted, describe
 from compatlayer.errors import Mistake
 
@@ -39,10 +39,24 @@ def validate(document: Document, model: type[Entry]) -> Entry | None:
 
 
 def _mistakes(document: Document, model: type[BaseModel], error: ValidationError) -> Iterator[Mistake]:
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    misspelt = {key for detail in details if (key := _meant(model, detail)) is not None}
+    for detail in details:
+        # A misspelt key is reported where it stands, not as missing as well.
+        if detail["type"] == "missing" and tuple(detail["loc"]) in misspelt:
+            continue
         found = _mistake(document, model, detail)
         if found is not None:
             yield found
+
+
+def _meant(model: type[BaseModel], detail: ErrorDetails) -> KeyPath | None:
+    """The key an unknown key is taken for; None where there is none."""
+    *path, key = detail["loc"]
+    if detail["type"] != "extra_forbidden":
+        return None
+    close = closest(str(key), _properties(model, tuple(path)))
+    return (*path, close) if close is not None else None
 
 
 def _mistake(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Mistake | None:
@@ -68,7 +82,7 @@ def _mistake(document: Document, model: type[BaseModel], detail: ErrorDetails) -
 
 
 def _type_hint(document: Document, path: KeyPath, expected: str, value: Any) -> str | None:
-    if expected == "text" and value is not None and not isinstance(value, dict | list):
+    if expected == "text" and not isinstance(value, dict | list):
         return f'quote it: "{document.spellings.get(path, value)}"'
     if expected == "a list" and isinstance(value, str):
         return f"write [{value}]"

@@ -210,13 +210,15 @@ def _compose(text: str, document: Document) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        fact = f"is not YAML: {error.problem or error.context}"
-        if "\t" in (error.problem or ""):
+        problem = error.problem or error.context or "nothing can be made of it"
+        # PyYAML splits some sentences: "expected …" is the context, "but found …" the problem.
+        fact = f"is not YAML: {error.context + ', ' if error.context and problem.startswith('but ') else ''}{problem}"
+        if r"'\t'" in problem:
             hint = "indent with spaces"
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # PyYAML lets Python's own error through for impossible escapes ("\UFFFFFFFF") and directives.
+    except (yaml.YAMLError, ValueError, OverflowError):
+        # PyYAML lets Python's own error through for what is too large: an escape ("\UFFFFFFFF"), a directive's version.
         line = reader.line + 1 if reader is not None else None
-        fact = f"is not YAML: {error}"
+        fact = "is not YAML: an escape or a directive is out of range"
     else:
         if root is not None:
             return root
@@ -257,7 +259,9 @@ class _Builder:
         if isinstance(node, SequenceNode) and node.tag == f"{_PREFIX}seq":
             return list(self.items(node, path))
         if isinstance(node, ScalarNode):
-            return self.scalar(node, path)
+            found = self.scalar(node, path)
+            # An empty value would pass for a key left out: `include_on:` without a target would mean everywhere.
+            return self.refuse(path, line, "has no value", "give it one, or leave the key out") if found is None else found
         return self.refuse(path, line, f"unsupported tag '{_short(node.tag)}'", "leave the tag out")
 
     def items(self, node: SequenceNode, path: KeyPath) -> Iterator[Any]:
@@ -299,7 +303,7 @@ class _Builder:
         self.refuse(path, line, "a key must be text")
         return None
 
-    def scalar(self, node: ScalarNode, path: KeyPath) -> Any:  # noqa: PLR0911  # one line for each kind
+    def scalar(self, node: ScalarNode, path: KeyPath) -> Any:  # one line for each kind
         text = str(node.value)
         kind = node.tag.removeprefix(_PREFIX)
         line = node.start_mark.line + 1
@@ -319,7 +323,7 @@ class _Builder:
             try:
                 return date.fromisoformat(text)
             except ValueError:
-                return Unquoted(text, _KINDS[kind])
+                return Unquoted(text, "the impossible date")
         if kind in _KINDS:
             return Unquoted(text, _KINDS[kind])
         return self.refuse(path, line, f"unsupported tag '{_short(node.tag)}'", "leave the tag out")
@@ -329,7 +333,7 @@ class _Builder:
         return Broken()
 
 
-def describe(value: Any) -> str:  # noqa: PLR0911  # one line for each kind
+def describe(value: Any) -> str:  # one line for each kind
     """A value in words, for "expected …, found …"."""
     match value:
         case Unquoted():
