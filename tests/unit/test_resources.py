@@ -62,9 +62,7 @@ def test_an_installed_wheel_brings_every_file_of_the_resources_along(tmp_path: P
 
     script = f"from compatlayer.resources import resource\nfor name in {NAMES!r}: print(resource(name))"
     environment = {"PATH": os.environ["PATH"]}
-    said = subprocess.run(
-        [python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
+    said = subprocess.run([python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
 
     for name, line in zip(NAMES, said.stdout.splitlines(), strict=True):
         installed = Path(line)
