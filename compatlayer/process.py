@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from compatlayer.errors import ProgramError
 
@@ -114,6 +114,19 @@ def spawn(
             stderr=stderr,
             start_new_session=start_new_session,
         )
+    except FileNotFoundError as error:
+        raise missing_program(arguments[0]) from error
+
+
+def become(args: Sequence[str | Path], *, env: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a program, with exactly ``env``: signals, terminal and exit code are then its own.
+
+    Raises ``ProgramError`` when it is missing; does not return otherwise. Buffered output must be flushed before.
+    """
+    arguments = tuple(str(arg) for arg in args)
+    log.debug("become: %s", shlex.join(arguments))
+    try:
+        os.execvpe(arguments[0], arguments, dict(env))
     except FileNotFoundError as error:
         raise missing_program(arguments[0]) from error
 

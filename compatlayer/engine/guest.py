@@ -42,6 +42,10 @@ PROVIDED: Mapping[str, str] = {
     "msgfmt": "sys-devel/gettext",
 }
 
+# Portage's own, with less patience: an upstream that does not answer gives way to the next source.
+FETCH = 'wget -nv -t 2 -T 30 -O "${DISTDIR}/${FILE}" "${URI}"'
+RESUME = 'wget -nv -c -t 2 -T 30 -O "${DISTDIR}/${FILE}" "${URI}"'
+
 # Portage's own isolation needs privileges or programs that are not here; the stage's view isolates instead.
 FEATURES = (
     "observability parallel-install compressdebug -binpkg-logs -buildpkg-live -ipc-sandbox -mount-sandbox -network-sandbox -news "
@@ -69,6 +73,7 @@ class GuestEngine:
             "CPPFLAGS": f"-I{part.prefix}/usr/include",
             "LDFLAGS": f"-Wl,-O1 -Wl,--as-needed -L{libraries} -Wl,-rpath,{libraries}",
             "GENTOO_MIRRORS": "",
+            "USE": "prefix-guest",
         }
         text = "# Written by compatlayer's engine 'guest'; the layer's own settings follow in the files after this one.\n"
         text += "".join(f"{name}={shell_quoted(value)}\n" for name, value in settings.items())
@@ -101,6 +106,8 @@ class GuestEngine:
             "PORTAGE_INST_UID": str(host.uid),
             "PORTAGE_INST_GID": str(host.gid),
             "FEATURES": FEATURES,
+            "FETCHCOMMAND": FETCH,
+            "RESUMECOMMAND": RESUME,
             "MAKEOPTS": f"-j{host.cpu_count}",
             "LC_ALL": "C.UTF-8",
             "TZ": "UTC",

@@ -9,7 +9,7 @@ module: emerge
 short_description: Bring a whole package set to its declared state in one run of Portage
 description:
   - Compares every wanted package (version, slot, repository, USE) with C(var/db/pkg), builds those that differ in one
-    run of C(emerge), removes those that shall be absent, and registers the set as selected.
+    run of C(emerge), removes those that shall be absent, and registers the sets as selected.
   - Reports each package as changed or not. Supports check mode and diff.
   - While Portage runs, package and phase are appended to I(progress_file), one JSON object a line.
 options:
@@ -34,9 +34,11 @@ options:
     type: list
     elements: str
     default: []
-  set:
-    description: The set to register as selected once its packages are there.
-    type: str
+  sets:
+    description: The sets to register as selected once their packages are there.
+    type: list
+    elements: str
+    default: []
   options:
     description: Further options for C(emerge), such as C(--jobs=2).
     type: list
@@ -63,7 +65,7 @@ EXAMPLES = r"""
   emerge:
     prefix: /cvmfs/software.example.org/versions/2026.11/compat/linux/x86_64
     emerge: [/usr/bin/emerge]
-    set: example-2026.11-linux-x86_64
+    sets: [example-2026.11-linux-x86_64]
     packages:
       - {cpv: app-arch/bzip2-1.0.8, slot: "0", repository: compatlayer, use: [], iuse: [static]}
     output_file: /tmp/emerge.out
@@ -262,16 +264,17 @@ def remove_leftovers(database):
     return removed
 
 
-def is_selected(prefix, name):
+def unselected(prefix, names):
+    """Those of ``names`` that are not registered as selected."""
     selected = read(os.path.join(prefix, "var", "lib", "portage", "world_sets")).split()
-    return f"@{name}" in selected
+    return [name for name in names if f"@{name}" not in selected]
 
 
-def select(prefix, name):
-    """Make ``@name`` the one selected set of its layer, so that ``emerge --depclean`` keeps what it holds."""
+def select(prefix, names):
+    """Register sets as selected, so that ``emerge --depclean`` keeps what they hold."""
     path = os.path.join(prefix, "var", "lib", "portage", "world_sets")
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    lines = sorted({*read(path).split(), f"@{name}"})
+    lines = sorted({*read(path).split(), *(f"@{name}" for name in names)})
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "w", encoding="utf-8") as stream:
         stream.write("".join(f"{line}\n" for line in lines))
@@ -285,14 +288,14 @@ def main():
             "emerge": {"type": "list", "elements": "str", "required": True},
             "packages": {"type": "list", "elements": "dict", "required": True},
             "absent": {"type": "list", "elements": "str", "default": []},
-            "set": {"type": "str"},
+            "sets": {"type": "list", "elements": "str", "default": []},
             "options": {"type": "list", "elements": "str", "default": []},
             "progress_file": {"type": "path"},
             "output_file": {"type": "path", "required": True},
         },
         supports_check_mode=True,
     )
-    prefix, name = module.params["prefix"], module.params["set"]
+    prefix = module.params["prefix"]
     database = os.path.join(prefix, "var", "db", "pkg")
     if not module.check_mode:
         remove_leftovers(database)
@@ -306,9 +309,9 @@ def main():
         packages.append({"cpv": package["cpv"], "action": action, "changed": bool(because), "because": because})
     unmerge = [cpv for cpv in module.params["absent"] if os.path.isdir(os.path.join(database, cpv))]
     packages += [{"cpv": cpv, "action": "remove", "changed": True, "because": "not needed"} for cpv in unmerge]
-    select_set = bool(name) and not is_selected(prefix, name)
+    new_sets = unselected(prefix, module.params["sets"])
     result = {
-        "changed": bool(build or unmerge or select_set),
+        "changed": bool(build or unmerge or new_sets),
         "packages": packages,
         "diff": {
             "before_header": "installed",
@@ -332,8 +335,8 @@ def main():
         returncode, text = run_emerge(module, ["--unmerge", "--quiet", *[f"={cpv}" for cpv in unmerge]])
         if returncode:
             fail(module, "removing", returncode, text, packages)
-    if select_set:
-        select(prefix, name)
+    if new_sets:
+        select(prefix, new_sets)
     module.exit_json(**result)
 
 

@@ -1,0 +1,53 @@
+"""The one place where an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from compatlayer.errors import CompatlayerError
+
+INTERRUPTED = 130
+BUG = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (docs/reference/command-line.md lists them)."""
+    import click  # noqa: PLC0415  (start-up time is part of the interface)
+
+    from compatlayer.cli.main import compatlayer  # noqa: PLC0415
+
+    try:
+        result = compatlayer.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CompatlayerError as error:
+        return _say(error)
+    except BrokenPipeError:
+        # Whoever read our output has had enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _say(error: CompatlayerError) -> int:
+    from compatlayer.cli.context import error_format  # noqa: PLC0415
+    from compatlayer.report import errors  # noqa: PLC0415
+    from compatlayer.report.text import Paint  # noqa: PLC0415
+
+    if error_format() == "json":
+        sys.stderr.write(errors.as_json(error))
+    else:
+        sys.stderr.write(errors.text(error, Paint.on(sys.stderr)))
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

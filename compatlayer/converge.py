@@ -1,0 +1,351 @@
+"""Converging: a plan becomes playbook variables, Ansible runs inside the stage's view, and the result is compared again.
+
+Everything that belongs to this machine reaches the build through the view's fixed paths and the environment; what reaches
+the prefix is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from compatlayer import __version__, playbook, selection
+from compatlayer.engine.base import Workshop
+from compatlayer.errors import ConvergeError, UsageError
+from compatlayer.gentoo.packages import Closure
+from compatlayer.gentoo.portage_configuration import digest_of
+from compatlayer.journal import write_atomically
+from compatlayer.mirror import names as mirror_names
+from compatlayer.plan import Kind, Plan
+from compatlayer.playbook import Outcome, Playbook
+from compatlayer.progress import Monitor
+from compatlayer.resources import resource
+from compatlayer.selection import Selection
+from compatlayer.stage import Bind, Stage, View, unbound
+
+# The build's fixed places, the same on every machine: a path that leaks into a package is then at least not this machine's.
+ROOT = PurePosixPath("/compatlayer")
+# A generated ebuild repository that only says what mirror:// names mean on this machine. The build sees it, the layer does not.
+MACHINE_REPOSITORY = "compatlayer-machine"
+PROVENANCE = PurePosixPath("usr/share/compatlayer/provenance.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done: the selection, its closure, and the plan that leads there."""
+
+    chosen: Selection
+    closure: Closure
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to converge: without network, without a view (``bind`` False), and how many packages at once."""
+
+    offline: bool = False
+    bind: bool = True
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories of the state directory that a build uses, and how the build sees them."""
+
+    state: Path
+    run: Path
+    part: str
+
+    @property
+    def host(self) -> Mapping[str, Path]:
+        """Directories by the name of their place below ``ROOT``."""
+        return {
+            "build": self.state / "build" / self.part,
+            "distfiles": self.state / "distfiles",
+            "packages": self.state / "packages" / self.part,
+            "logs": self.run / "logs",
+            "files": self.run / "files",
+            "tools": self.state / "tools",
+            "home": self.state / "home",
+            "machine": self.state / "machine",
+        }
+
+    def make(self) -> None:
+        """Make them all, with a GNU tar called ``gtar`` among the tools (Portage insists on the name)."""
+        for directory in self.host.values():
+            directory.mkdir(parents=True, exist_ok=True)
+        gtar = self.host["tools"] / "gtar"
+        tar = shutil.which("gtar") or shutil.which("tar")
+        if tar and not gtar.exists():
+            gtar.unlink(missing_ok=True)
+            gtar.symlink_to(tar)
+
+    def seen(self, name: str, *, bound: bool) -> PurePosixPath:
+        """The path of a place as the build sees it."""
+        return ROOT / name if bound else PurePosixPath(self.host[name])
+
+    def workshop(self, *, bound: bool) -> Workshop:
+        """The places as engines name them."""
+        return Workshop(
+            build=self.seen("build", bound=bound),
+            distfiles=self.seen("distfiles", bound=bound),
+            packages=self.seen("packages", bound=bound),
+            logs=self.seen("logs", bound=bound),
+            tools=self.seen("tools", bound=bound),
+            home=self.seen("home", bound=bound),
+            python=PurePosixPath(sys.executable),
+            emerge=PurePosixPath(sys.prefix) / "bin" / "emerge",
+        )
+
+
+def begin_run(state: Path, verb: str, part: str) -> Path:
+    """A new directory for one run's logs, ``runs/<time>-<verb>-<part>``, with ``runs/latest`` pointing at it."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    runs = state.absolute() / "runs"
+    for attempt in range(1000):
+        directory = runs / (f"{stamp}-{verb}-{part}" + (f".{attempt}" if attempt else ""))
+        try:
+            directory.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+    latest = runs / f".latest.{os.getpid()}"
+    latest.unlink(missing_ok=True)
+    latest.symlink_to(directory.name)
+    latest.replace(runs / "latest")
+    return directory
+
+
+def converge(work: Work, stage: Stage, places: Places, options: Options, monitor: Monitor) -> Outcome:
+    """Carry out a plan in ``stage``; hold the stage's lock. Raises ``ConvergeError``; KeyboardInterrupt passes through.
+
+    What was merged before a failure stays, and the next run goes on from there.
+    """
+    places.make()
+    _write_inputs(work.chosen, places)
+    view = _view(work.chosen, stage, places, options)
+    view.check()
+    variables = _variables(work, places, options)
+    try:
+        return playbook.run(
+            Playbook(
+                file=resource("playbooks") / "install.yml",
+                variables=variables,
+                environment=_ansible_environment(places, bound=options.bind),
+                run_directory=places.run,
+                progress_file=places.host["logs"] / "progress.jsonl",
+            ),
+            view,
+            monitor,
+        )
+    except ConvergeError as error:
+        raise ConvergeError(error.fact, cause=_on_host(error.cause, places), hint=_on_host(error.hint, places)) from error
+    finally:
+        _empty(places.host["files"])
+
+
+def stamp(work: Work, stage: Stage) -> str:
+    """A digest over all that a converge depends on, and over the files that roles made as they are now.
+
+    Equal stamps mean that running the roles again would change nothing: rendered variables, roles and modules, the tool's
+    version, and the content of the files in the stage.
+    """
+    digest = hashlib.sha256(f"{__version__}\0".encode())
+    digest.update(json.dumps(provenance(work), sort_keys=True).encode())
+    digest.update(json.dumps(_packages(work), sort_keys=True).encode())
+    for name in ("playbooks", "roles"):
+        digest.update(_tree_digest(resource(name)))
+    for path in (*sorted(selection.prefix_files(work.chosen)), PROVENANCE):
+        digest.update(f"{path}\0".encode() + _stage_content(stage, path) + b"\0")
+    return digest.hexdigest()
+
+
+def is_converged(stage: Stage, expected: str) -> bool:
+    """Whether the last converge of ``stage`` ended well with this stamp."""
+    try:
+        return (stage.directory / "converged").read_text(encoding="ascii").strip() == expected
+    except (OSError, ValueError):
+        return False
+
+
+def remember(stage: Stage, value: str) -> None:
+    """Keep the stamp of a converge that ended well."""
+    write_atomically(stage.directory / "converged", f"{value}\n".encode())
+
+
+def provenance(work: Work) -> dict[str, object]:
+    """What the part is made from. No time, user or machine is named: the same declaration gives the same document."""
+    chosen = work.chosen
+    return {
+        "layer": chosen.layer.name,
+        "version": chosen.version.name,
+        "target": chosen.part.target.name,
+        "prefix": str(chosen.part.prefix),
+        "engine": chosen.engine.name.value,
+        "tool": f"compatlayer {__version__}",
+        "configuration_sha256": digest_of(selection.prefix_files(chosen)),
+        "repositories": [
+            {"name": repository.name, "commit": repository.commit} for repository in chosen.version.repositories
+        ],
+        "declared": [{"atom": package.atom, "reason": package.reason} for package in chosen.packages],
+        "packages": [
+            {"cpv": one.id.cpv, "slot": one.slot, "repository": one.repository, "use": list(one.use)}
+            for one in work.closure
+        ],
+    }
+
+
+def _write_inputs(chosen: Selection, places: Places) -> None:
+    """What the roles install from, and the machine's own ebuild repository."""
+    _empty(places.host["files"])
+    for path, content in selection.prefix_files(chosen).items():
+        write_file(places.host["files"] / path, content)
+    known = mirror_names.resolve(chosen.layer.mirrors)
+    machine = places.host["machine"]
+    write_file(machine / "profiles" / "repo_name", f"{MACHINE_REPOSITORY}\n".encode())
+    write_file(machine / "profiles" / "thirdpartymirrors", mirror_names.thirdpartymirrors(known))
+    write_file(machine / "profiles" / "eapi", b"8\n")
+    write_file(machine / "metadata" / "layout.conf", b"masters =\nthin-manifests = true\n")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file of a run directory, making its directories; it need not survive a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _repository_binds(chosen: Selection) -> dict[str, Path]:
+    return {
+        repository.name: selection.repository_directory(chosen.layer, repository)
+        for repository in chosen.version.repositories
+    }
+
+
+def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> View:
+    if not options.bind:
+        if options.offline:
+            raise UsageError("--offline needs a view", hint="leave --no-bind out: the network is cut by the view's namespace")
+        return unbound(chosen.part.prefix)
+    binds = [Bind(path, ROOT / name, writable=name not in ("files", "machine")) for name, path in places.host.items()]
+    binds += [Bind(path, ROOT / "repositories" / name) for name, path in _repository_binds(chosen).items()]
+    binds.append(Bind(places.run, PurePosixPath(places.run), writable=True))
+    # A virtual environment or a checkout below /tmp would be hidden by the view's own /tmp.
+    own = {Path(sys.prefix), Path(sys.base_prefix), resource("playbooks"), resource("roles")}
+    binds += [Bind(path, PurePosixPath(path)) for path in sorted(own) if _is_hidden(path)]
+    return stage.view(binds=binds, offline=options.offline)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(path.is_relative_to(hidden) for hidden in ("/tmp", "/var/tmp"))  # noqa: S108 (the view's own)
+
+
+def _variables(work: Work, places: Places, options: Options) -> dict[str, object]:
+    chosen, bound = work.chosen, options.bind
+    workshop = places.workshop(bound=bound)
+    prefix = str(chosen.part.prefix)
+    locations = {
+        name: ROOT / "repositories" / name if bound else PurePosixPath(path)
+        for name, path in _repository_binds(chosen).items()
+    }
+    everything = {**locations, MACHINE_REPOSITORY: places.seen("machine", bound=bound)}
+    environment = {
+        **chosen.engine.environment(chosen.part, chosen.host, workshop),
+        "PORTAGE_REPOSITORIES": selection.repositories_text(chosen, everything),
+    }
+    jobs = options.jobs or chosen.host.cpu_count
+    return {
+        "ansible_python_interpreter": sys.executable,
+        "host_preflight_prefix": prefix,
+        "host_preflight_build_directory": str(workshop.build),
+        "portage_config_prefix": prefix,
+        "portage_config_source": str(places.seen("files", bound=bound)),
+        "overlay_repositories": [{"name": name, "location": str(path)} for name, path in locations.items()],
+        "package_set_prefix": prefix,
+        "package_set_emerge": [str(workshop.python), str(workshop.emerge)],
+        "package_set_environment": environment,
+        "package_set_names": list(chosen.set_names),
+        "package_set_packages": _packages(work),
+        "package_set_absent": [action.comparison.package.id.cpv for action in work.plan.of(Kind.REMOVE)],
+        "package_set_options": [f"--jobs={jobs}"] if jobs > 1 else [],
+        "package_set_progress_file": str(workshop.logs / "progress.jsonl"),
+        "package_set_output_file": str(workshop.logs / "emerge.out"),
+        "provenance_prefix": prefix,
+        "provenance_document": provenance(work),
+    }
+
+
+def _packages(work: Work) -> list[dict[str, object]]:
+    """The whole closure in build order, as the emerge module takes it; a forced rebuild carries its reason."""
+    forced = {action.comparison.package.id.cpv: action.reason for action in work.plan.of(Kind.REBUILD)}
+    return [
+        {
+            "cpv": one.id.cpv,
+            "slot": one.slot,
+            "repository": one.repository,
+            "use": list(one.use),
+            "iuse": list(one.iuse),
+            **({"rebuild": forced[one.id.cpv]} if one.id.cpv in forced else {}),
+        }
+        for one in work.closure
+    ]
+
+
+def _ansible_environment(places: Places, *, bound: bool) -> dict[str, str]:
+    home = places.seen("home", bound=bound)
+    return {
+        "HOME": str(home),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "ANSIBLE_HOME": str(home / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(home / "ansible" / "tmp"),
+        "ANSIBLE_REMOTE_TEMP": str(home / "ansible" / "tmp"),
+        "ANSIBLE_LIBRARY": str(resource("playbooks") / "library"),
+        "ANSIBLE_ROLES_PATH": str(resource("roles")),
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_PIPELINING": "True",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _on_host(text: str | None, places: Places) -> str | None:
+    """Paths as the build saw them, turned into paths that the person can open."""
+    if text is None:
+        return None
+    for name, path in places.host.items():
+        text = text.replace(str(ROOT / name) + "/", f"{path}/")
+    return text
+
+
+def _stage_content(stage: Stage, path: PurePosixPath) -> bytes:
+    """A file of the stage, from what was written or else from the tree below; empty when it is in neither."""
+    for tree in (stage.upper, stage.lower):
+        if tree is None:
+            continue
+        try:
+            return (tree / path).read_bytes()
+        except OSError:
+            continue
+    return b""
+
+
+def _tree_digest(directory: Path) -> bytes:
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(directory)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def _empty(directory: Path) -> None:
+    if directory.is_dir():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)

@@ -1,0 +1,131 @@
+"""Installing: the sequence only. Select, resolve, compare, converge in the stage, and compare again.
+
+Stopping it at any point is safe: what Portage has merged is in the stage, what it was doing is done again, and a plan is always
+made from what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from compatlayer import converge, process
+from compatlayer.converge import Places, Work
+from compatlayer.declaration.model import Layer, Part, Target, Version
+from compatlayer.errors import ConvergeError
+from compatlayer.gentoo import inventory as inventories
+from compatlayer.gentoo.client import Worker
+from compatlayer.gentoo.packages import Closure, Inventory
+from compatlayer.gentoo.portage_configuration import write_config_root
+from compatlayer.plan import Plan, make_plan
+from compatlayer.playbook import Outcome
+from compatlayer.progress import Monitor, Note, PackagesPlanned
+from compatlayer.selection import Selection, resolver_files, select
+from compatlayer.stage import Stage, find_stage, open_stage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to install; ``over`` is the read-only tree a new stage stands on."""
+
+    over: Path | None = None
+    offline: bool = False
+    full: bool = False
+    remove_unneeded: bool = False
+    bind: bool = True
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an install did. ``outcome`` is None when there was nothing to do and Ansible was not started."""
+
+    part: Part
+    plan: Plan
+    outcome: Outcome | None
+    packages: int
+    elapsed_s: float
+    stage_directory: Path
+    run_directory: Path | None
+
+
+def prepare(
+    layer: Layer, version: Version, target: Target, state: Path, *, remove_unneeded: bool = False, bind: bool = True
+) -> Work:
+    """Decide: the selection, its closure, and the plan against what the stage holds now. Changes nothing but the state's cache.
+
+    Raises ``ResolveError`` when Portage finds no way, ``HostError`` when this machine lacks what the engine needs.
+    """
+    chosen = select(layer, version, target)
+    closure = resolve(chosen, state)
+    stage = find_stage(state, chosen.part)
+    there = installed(stage, bind=bind) if stage else Inventory()
+    return Work(chosen, closure, make_plan(closure, there, chosen.packages, remove_unneeded=remove_unneeded))
+
+
+def resolve(chosen: Selection, state: Path) -> Closure:
+    """The closure of a selection, by Portage's resolver over an empty package database."""
+    root = state / "resolve" / str(chosen.part).replace("/", "-")
+    write_config_root(root, resolver_files(chosen))
+    target = chosen.part.target.name
+    atoms = {one.rendered_name(target): [package.atom for package in one.for_target(target)] for one in chosen.version.sets}
+    with Worker() as worker:
+        return worker.closure(root, atoms)
+
+
+def installed(stage: Stage, *, bind: bool = True) -> Inventory:
+    """What a stage holds, the tree below it included."""
+    if not bind:
+        return inventories.read(Path(stage.part.prefix))
+    if stage.lower is None:
+        return inventories.read(stage.upper)
+    # Only the kernel's overlay knows which entry of which tree counts, so the reader goes into the view.
+    program = [sys.executable, "-m", "compatlayer.gentoo.inventory", str(stage.part.prefix)]
+    return inventories.from_document(json.loads(process.run(stage.view(read_only=True).command(program)).stdout))
+
+
+def install(layer: Layer, version: Version, target: Target, state: Path, options: Options, monitor: Monitor) -> Result:
+    """Converge the stage of one part to its declaration and return what was done.
+
+    Raises ``LockHeldError`` when another run works on the stage, and ``ConvergeError`` when a role fails, or when what is installed
+    afterwards is not what was planned.
+    """
+    began = time.monotonic()
+    part = layer.part(version, target)
+    stage = open_stage(state, part, lower=options.over)
+    with stage.lock(f"install of {part}"):
+        work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
+        expected = converge.stamp(work, stage)
+        if work.plan.is_empty and not options.full and converge.is_converged(stage, expected):
+            return Result(part, work.plan, None, len(work.closure.packages), time.monotonic() - began, stage.directory, None)
+        run_directory = converge.begin_run(state, "install", str(part).replace("/", "-"))
+        monitor.tell(Note(f"log: {run_directory / 'logs'}"))
+        builds = [action.comparison.package.id.cpv for action in work.plan if action.kind.builds]
+        if builds:
+            monitor.tell(PackagesPlanned(tuple(builds)))
+        stage.journal.record("install", run=str(run_directory), packages=builds)
+        places = Places(state.absolute(), run_directory, str(part).replace("/", "-"))
+        how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
+        outcome = converge.converge(work, stage, places, how, monitor)
+        _refuse_divergence(work, installed(stage, bind=options.bind), run_directory)
+        converge.remember(stage, converge.stamp(work, stage))
+        stage.journal.clear()
+        elapsed_s = time.monotonic() - began
+        return Result(part, work.plan, outcome, len(work.closure.packages), elapsed_s, stage.directory, run_directory)
+
+
+def _refuse_divergence(work: Work, there: Inventory, run_directory: Path) -> None:
+    """Compare once more: a converge that ended well has left nothing to do."""
+    left = make_plan(work.closure, there, work.chosen.packages)
+    if not left.is_empty:
+        raise ConvergeError(
+            "Portage ended well, but the stage is not what was planned",
+            cause="\n".join(action.description for action in left if action.kind.builds),
+            hint=f"look at {run_directory / 'logs' / 'emerge.out'}",
+        )

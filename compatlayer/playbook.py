@@ -1,0 +1,250 @@
+"""Running a playbook through ansible-runner, inside a view, and telling what happens while it happens.
+
+ansible-runner supervises from outside; the view's argument list goes before its command line. Task events come from its
+callback plugin, packages and phases from the file that the ``emerge`` module writes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compatlayer.errors import ConvergeError
+from compatlayer.process import SYSTEM_PATH
+from compatlayer.progress import Event, Monitor, PackageFinished, PackagePhase, StepFinished, StepStarted
+from compatlayer.stage import View
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+# How soon a Ctrl-C is noticed while Ansible is silent.
+WAKE_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """A playbook run: the file, its variables and environment (roles and modules among them), and its run directory."""
+
+    file: Path
+    variables: Mapping[str, object]
+    environment: Mapping[str, str]
+    run_directory: Path
+    progress_file: Path
+    check_mode: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended: tasks that changed something, per role, and the results of the ``emerge`` module."""
+
+    changed_tasks: list[str] = field(default_factory=list)
+    packages: list[dict[str, Any]] = field(default_factory=list)
+    failure: ConvergeError | None = None
+
+
+def run(playbook: Playbook, view: View, monitor: Monitor) -> Outcome:
+    """Run ``playbook`` inside ``view`` and return what it changed. Raises ``ConvergeError`` for the first failed task.
+
+    KeyboardInterrupt ends Ansible and everything below it first, and is then raised again.
+    """
+    from ansible_runner.config.runner import RunnerConfig  # noqa: PLC0415  (0.3 s that --help must not pay)
+    from ansible_runner.runner import Runner  # noqa: PLC0415
+
+    directory = playbook.run_directory
+    directory.mkdir(parents=True, exist_ok=True)
+    _prepare(playbook)
+    config = RunnerConfig(
+        private_data_dir=str(directory),
+        playbook=str(playbook.file),
+        inventory=str(directory / "inventory" / "hosts"),
+        extravars=dict(playbook.variables),
+        ident="ansible",
+        quiet=True,
+        json_mode=False,
+        cmdline="--check --diff" if playbook.check_mode else None,
+    )
+    config.prepare()
+    config.suppress_ansible_output = True
+    # Not through its #! line, which a deep directory makes longer than the kernel reads.
+    program = [sys.executable, str(Path(sys.prefix) / "bin" / "ansible-playbook")]
+    config.command = list(view.command([*program, *config.command[1:]]))
+    config.env = {**_runner_environment(config.env), **playbook.environment}
+    config.cwd = str(directory)
+    config.pexpect_timeout = WAKE_S
+    reader = _Reader(monitor)
+    interrupted = threading.Event()
+    runner = Runner(config, event_handler=reader.task_event, cancel_callback=interrupted.is_set, remove_partials=True)
+    with _sigint_sets(interrupted), _following(playbook.progress_file, reader):
+        status, code = runner.run()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    if reader.outcome.failure is not None:
+        raise reader.outcome.failure
+    if status != "successful" or code != 0:
+        raise _unexplained(directory, status, code)
+    return reader.outcome
+
+
+def _prepare(playbook: Playbook) -> None:
+    inventory = playbook.run_directory / "inventory" / "hosts"
+    inventory.parent.mkdir(parents=True, exist_ok=True)
+    inventory.write_text("[layer]\nstage ansible_connection=local\n", encoding="utf-8")
+    playbook.progress_file.parent.mkdir(parents=True, exist_ok=True)
+    playbook.progress_file.write_bytes(b"")
+
+
+def _runner_environment(own: Mapping[str, Any]) -> dict[str, Any]:
+    """ansible-runner's own variables, without the rest of our environment that it copies."""
+    kept = ("AWX_", "RUNNER_", "ANSIBLE_CALLBACK", "ANSIBLE_STDOUT_CALLBACK")
+    return {name: value for name, value in own.items() if name.startswith(kept)} | {"PATH": SYSTEM_PATH}
+
+
+@contextmanager
+def _sigint_sets(flag: threading.Event) -> Iterator[None]:
+    """While Ansible runs, Ctrl-C asks the runner to stop it, and does not tear the supervisor away from its children."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _following(path: Path, reader: _Reader) -> Iterator[None]:
+    """Read what the emerge module appends to ``path``, from a thread, until the block ends."""
+    done = threading.Event()
+
+    def follow() -> None:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            rest = ""
+            while True:
+                last_look = done.is_set()
+                rest += stream.read()
+                *lines, rest = rest.split("\n")
+                for line in lines:
+                    reader.package_event(line)
+                if last_look:
+                    return
+                done.wait(POLL_S)
+
+    thread = threading.Thread(target=follow, name="emerge progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+class _Reader:
+    """Turns Ansible's events and the emerge module's lines into ours; the monitor hears from one thread at a time."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self.monitor = monitor
+        self.outcome = Outcome()
+        self.lock = threading.Lock()
+        self.role: str | None = None
+        self.role_began = 0.0
+        self.role_changed = False
+
+    def tell(self, event: Event) -> None:
+        with self.lock:
+            self.monitor.tell(event)
+
+    def package_event(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+            package, done, total = str(event["package"]), int(event["done"]), int(event["total"])
+            if event["event"] == "phase":
+                self.tell(PackagePhase(package, str(event["phase"]), done, total))
+            elif event["event"] == "finished":
+                self.tell(PackageFinished(package, done, total, float(event["elapsed_s"])))
+        except (ValueError, KeyError, TypeError):
+            log.debug("not a progress line: %r", line)
+
+    def task_event(self, event: Mapping[str, Any]) -> bool:
+        """Called by ansible-runner for each event; True keeps the event in the run directory."""
+        data = event.get("event_data", {})
+        kind = event.get("event")
+        if kind == "playbook_on_task_start":
+            self._enter(str(data.get("role") or "playbook"))
+        elif kind == "runner_on_ok":
+            self._ok(data)
+        elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
+            self._failed(data)
+        elif kind == "playbook_on_stats":
+            self._leave("failed" if self.outcome.failure else None)
+        return True
+
+    def _enter(self, role: str) -> None:
+        if role == self.role:
+            return
+        self._leave(None)
+        self.role, self.role_began, self.role_changed = role, time.monotonic(), False
+        self.tell(StepStarted(f"role {role}"))
+
+    def _leave(self, outcome: str | None) -> None:
+        if self.role is not None:
+            word = outcome or ("done" if self.role_changed else "unchanged")
+            self.tell(StepFinished(f"role {self.role}", time.monotonic() - self.role_began, word))
+        self.role = None
+
+    def _ok(self, data: Mapping[str, Any]) -> None:
+        result = data.get("res", {})
+        if data.get("task_action") == "emerge":
+            self.outcome.packages = list(result.get("packages", ()))
+        if result.get("changed"):
+            self.role_changed = True
+            self.outcome.changed_tasks.append(f"{data.get('role')}: {data.get('task')}")
+
+    def _failed(self, data: Mapping[str, Any]) -> None:
+        if self.outcome.failure is None:
+            self.outcome.failure = failure(str(data.get("role") or ""), str(data.get("task")), data.get("res", {}))
+
+
+def failure(role: str, task: str, result: Mapping[str, Any]) -> ConvergeError:
+    """The error for a task that failed: its role and name, and for a package also phase, log and last lines."""
+    found = result.get("failure")
+    where = f"role {role}, task '{task}'" if role else f"task '{task}'"
+    if not isinstance(found, dict):
+        said = [str(result[key]).strip() for key in ("msg", "module_stderr", "stderr") if result.get(key)]
+        return ConvergeError(f"{where} failed", cause="\n".join(said)[-2000:])
+    package = found.get("package") or "emerge"
+    phase = f" in phase {found['phase']}" if found.get("phase") else f" ({found.get('kind', 'other')})"
+    lines = [*found.get("last_lines", ()), f"log: {found.get('log', '')}"]
+    hint = HINTS.get(str(found.get("kind")))
+    return ConvergeError(f"{where}: {package} failed{phase}", cause="\n".join(lines), hint=hint)
+
+
+# The next step for each kind of failure the emerge module tells apart.
+HINTS: Mapping[str, str] = {
+    "fetch": "no source had the file; put it into the distfiles directory, or name another mirror in layer.yaml",
+    "digest": "a source file is not what the Manifest says: delete it from the distfiles directory and run again",
+    "phase": "read the log; what was built before this package is kept, and the next run goes on from there",
+    "killed": "run the same command again; it goes on where this run was stopped",
+}
+
+
+def _unexplained(directory: Path, status: str, code: int) -> ConvergeError:
+    """The error for a run that ended badly without a failed task, such as a playbook that cannot be parsed."""
+    said = []
+    for name in ("stderr", "stdout"):
+        path = directory / "artifacts" / "ansible" / name
+        if path.is_file():
+            said += path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-8:]
+    return ConvergeError(
+        f"Ansible ended with status '{status}' and exit code {code}",
+        cause="\n".join([*said, f"log: {directory / 'artifacts' / 'ansible' / 'stdout'}"]),
+    )
