@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from compatlayer.install import Result
 from compatlayer.plan import Action, Kind, Plan
 from compatlayer.report.findings import cell
 from compatlayer.report.formats import pick, to_json
-from compatlayer.report.text import Paint, count, duration, printable, wrapped
+from compatlayer.report.text import Paint, count, wrapped
 
-# What is going to be done, and what was, in the sentence that sums it up.
+# What is going to be done, in the sentence that sums it up.
 _DONE = {
     Kind.INSTALL: "to install",
     Kind.UPGRADE: "to upgrade",
@@ -20,25 +19,12 @@ _DONE = {
     Kind.KEEP: "no longer needed, kept",
 }
 
-_PAST = {
-    Kind.INSTALL: "installed",
-    Kind.UPGRADE: "upgraded",
-    Kind.DOWNGRADE: "downgraded",
-    Kind.REBUILD: "rebuilt",
-    Kind.REMOVE: "removed",
-}
-
 _VERB_WIDTH = max(len(kind.value) for kind in Kind)
 
 
 def render(plan: Plan, format_name: str = "text", paint: Paint | None = None) -> str:
     """The plan as one document that ends with a newline. Raises ``UsageError`` for an unknown format."""
     return pick(RENDERERS, format_name)(plan, paint or Paint())
-
-
-def render_result(result: Result, format_name: str = "text", paint: Paint | None = None) -> str:
-    """What an install did, as one document that ends with a newline. Raises ``UsageError`` for an unknown format."""
-    return pick(RESULT_RENDERERS, format_name)(result, paint or Paint())
 
 
 def text(plan: Plan, paint: Paint) -> str:
@@ -88,43 +74,6 @@ def summary(plan: Plan) -> str:
     return f"nothing to do; {said}" if plan.is_empty else said
 
 
-def result_text(result: Result, paint: Paint) -> str:
-    """What was done in one sentence, what is kept though nothing needs it, and where everything is."""
-    took = f"({duration(result.elapsed_s)})"
-    there = f"{count(result.packages, 'package')} as declared"
-    if result.outcome is None:
-        first = f"{result.part}: nothing to do, {there} {took}"
-    else:
-        done = {kind: len(result.plan.of(kind)) for kind in Kind if kind is not Kind.KEEP and result.plan.of(kind)}
-        said = ", ".join(f"{number:,} {_PAST[kind]}" for kind, number in done.items()) or "settings renewed"
-        first = f"{result.part}: {said}; {there} {took}"
-    lines = [paint.good(first)]
-    kept = (f"kept, though nothing needs it: {action.comparison.package.id}" for action in result.plan.of(Kind.KEEP))
-    lines.extend(wrapped(line, first="  ", indent="    ") for line in kept)
-    lines.append(f"  stage: {printable(str(result.stage_directory))}")
-    if result.run_directory is not None:
-        lines.append(f"  logs:  {printable(str(result.run_directory))}")
-    return "\n".join(lines) + "\n"
-
-
-def result_json(result: Result, _paint: Paint) -> str:
-    """``{part, changed, packages, elapsed_s, stage, run, actions: […], summary: {…}}``; ``run`` is null if none was
-    needed.
-    """
-    return to_json(
-        {
-            "part": str(result.part),
-            "prefix": str(result.part.prefix),
-            "changed": result.outcome is not None,
-            "packages": result.packages,
-            "elapsed_s": round(result.elapsed_s, 3),
-            "stage": str(result.stage_directory),
-            "run": str(result.run_directory) if result.run_directory else None,
-            **_document(result.plan),
-        }
-    )
-
-
 def _document(plan: Plan) -> dict[str, object]:
     return {
         "actions": [as_document(action) for action in plan],
@@ -142,4 +91,3 @@ def _action(action: Action, paint: Paint) -> str:
 
 
 RENDERERS: Mapping[str, Callable[[Plan, Paint], str]] = {"text": text, "json": as_json, "markdown": markdown}
-RESULT_RENDERERS: Mapping[str, Callable[[Result, Paint], str]] = {"text": result_text, "json": result_json}

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path, PurePosixPath
 
-from compatlayer.declaration.model import TARGETS, DeclaredPackage, Part
+from compatlayer.declaration.model import DeclaredPackage
 from compatlayer.errors import Location
 from compatlayer.gentoo.packages import Closure, InstalledPackage, Inventory, Need, PackageId, Parent, ResolvedPackage
-from compatlayer.install import Result
 from compatlayer.plan import Plan, make_plan
-from compatlayer.playbook import Outcome
-from compatlayer.report.plans import render, render_result
+from compatlayer.report.plans import render
 from compatlayer.report.text import Paint
 
 
@@ -78,31 +75,3 @@ def test_an_empty_plan_says_that_there_is_nothing_to_do() -> None:
     assert render(Plan(())) == "nothing to do\n"
     kept = make_plan(Closure(()), Inventory((installed("old", "1"),)), [])
     assert render(kept).splitlines()[-1] == "nothing to do; 1 package no longer needed, kept"
-
-
-def result(plan: Plan, *, changed: bool) -> Result:
-    part = Part("example", "2026.11", TARGETS["linux-x86_64"], PurePosixPath("/cvmfs/example.org/compat"))
-    outcome = Outcome() if changed else None
-    return Result(part, plan, outcome, 2, 65.2, Path("/state/stages/a"), Path("/state/runs/1") if changed else None)
-
-
-def test_an_install_says_what_it_did_and_where_everything_is() -> None:
-    assert render_result(result(PLAN, changed=True)) == (
-        "2026.11/linux-x86_64: 1 installed, 1 upgraded; 2 packages as declared (1:05)\n"
-        "  kept, though nothing needs it: dev-lang/old-1\n"
-        "  stage: /state/stages/a\n"
-        "  logs:  /state/runs/1\n"
-    )
-
-
-def test_an_install_with_nothing_to_do_says_so() -> None:
-    assert render_result(result(Plan(()), changed=False)) == (
-        "2026.11/linux-x86_64: nothing to do, 2 packages as declared (1:05)\n  stage: /state/stages/a\n"
-    )
-
-
-def test_json_of_an_install_has_its_plan_and_its_places() -> None:
-    document = json.loads(render_result(result(PLAN, changed=True), "json"))
-    assert document["changed"] is True
-    assert document["run"] == "/state/runs/1"
-    assert [action["action"] for action in document["actions"]] == ["install", "upgrade", "keep"]
