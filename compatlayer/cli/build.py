@@ -41,7 +41,7 @@ def install(over: Path | None, offline: bool, full: bool, remove_unneeded: bool,
     Can be stopped at any time and started again; a second run finds nothing to do.
     """
     from compatlayer import install as installing  # noqa: PLC0415
-    from compatlayer.report import plans  # noqa: PLC0415
+    from compatlayer.report import results  # noqa: PLC0415
 
     session = Session()
     options = installing.Options(
@@ -49,5 +49,5 @@ def install(over: Path | None, offline: bool, full: bool, remove_unneeded: bool,
     )
     with session.monitor() as monitor:
         result = installing.install(session.layer, session.version, session.target, session.state, options, monitor)
-    sys.stdout.write(plans.render_result(result, session.settings.format, session.paint))
+    sys.stdout.write(results.render(result, session.settings.format, session.paint))
     return 0
