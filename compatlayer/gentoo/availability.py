@@ -1,4 +1,4 @@
-"""Before anything is built: can every declared package be had, on every target, and does the whole of it resolve?
+"""Before anything is built: whether every declared package can be had on every target, and all of it resolves.
 
 The findings stand on the line of the set file that declares the package.
 """

@@ -5,11 +5,15 @@ Source: the layout that Portage writes, one directory per package with one file 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from compatlayer.gentoo.packages import InstalledPackage, Inventory, Unreadable
 from compatlayer.gentoo.portage_configuration import PACKAGE_DATABASE
@@ -157,3 +161,39 @@ def _time(text: str) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
         raise Damaged(f"BUILD_TIME is out of range: {text[:40]!r}") from None
+
+
+def to_document(inventory: Inventory) -> dict[str, Any]:
+    """``inventory`` as JSON has it, for a reader in another mount namespace."""
+    packages = []
+    for package in inventory:
+        document = dataclasses.asdict(package)
+        document["id"] = package.id.cpv
+        document["built_at_utc"] = package.built_at_utc and int(package.built_at_utc.timestamp())
+        packages.append(document)
+    return {"packages": packages, "unreadable": [dataclasses.asdict(entry) for entry in inventory.unreadable]}
+
+
+def from_document(document: Mapping[str, Any]) -> Inventory:
+    """The inverse of ``to_document``. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
+    packages = []
+    for raw in document["packages"]:
+        seconds = raw["built_at_utc"]
+        values = raw | {
+            "id": parse_cpv(raw["id"]),
+            "use": tuple(raw["use"]),
+            "iuse": tuple(raw["iuse"]),
+            "built_at_utc": None if seconds is None else datetime.fromtimestamp(seconds, UTC),
+        }
+        packages.append(InstalledPackage(**values))
+    return Inventory(tuple(packages), tuple(Unreadable(**raw) for raw in document["unreadable"]))
+
+
+def main() -> int:
+    """``python -m compatlayer.gentoo.inventory PREFIX``: read where PREFIX can be seen, write JSON to standard output."""
+    json.dump(to_document(read(Path(sys.argv[1]))), sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

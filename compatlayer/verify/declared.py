@@ -39,8 +39,8 @@ class DeclaredFinding(Finding):
 class MissingPackage(DeclaredFinding):
     """A package that is declared, or that a declared one needs, is not installed.
 
-    Either nobody has run ``install`` since the declaration changed, or an install ended early, or somebody removed it. Software on
-    top of the layer will miss it. ``compatlayer install`` builds it.
+    Either nobody has run ``install`` since the declaration changed, or an install ended early, or somebody removed it. Software
+    on top of the layer will miss it. ``compatlayer install`` builds it.
     """
 
     identifier: ClassVar[str] = "package-missing"
@@ -50,8 +50,8 @@ class MissingPackage(DeclaredFinding):
 class WrongVersion(DeclaredFinding):
     """A package is installed in another version than Portage resolves from the declaration and the pinned trees.
 
-    Versions are compared as the Package Manager Specification orders them, never as text: 1.2 is not 1.20. The declaration or a pin
-    has moved since this was built, or somebody built something by hand. ``compatlayer install`` brings the resolved version.
+    Versions are compared as the Package Manager Specification orders them, never as text: 1.2 is not 1.20. The declaration or a
+    pin has moved since this was built, or somebody built something by hand. ``compatlayer install`` brings the resolved version.
     """
 
     identifier: ClassVar[str] = "package-wrong-version"
@@ -140,8 +140,8 @@ class ProvidedByHost(DeclaredFinding):
 class UnreadableEntry(DeclaredFinding):
     """An entry of the package database cannot be understood, so nobody can tell what is installed there.
 
-    ``var/db/pkg`` holds one directory per package. A full disk, a crash or a partial copy damages entries; Portage then ignores or
-    misreads them. Build the package again after moving the entry away.
+    ``var/db/pkg`` holds one directory per package. A full disk, a crash or a partial copy damages entries; Portage then ignores
+    or misreads them. Build the package again after moving the entry away.
     """
 
     identifier: ClassVar[str] = "package-unreadable"

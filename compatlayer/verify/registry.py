@@ -25,8 +25,8 @@ MODULES = ("declared",)
 class Context:
     """What a check may look at.
 
-    ``prefix_tree`` is the prefix's own directory, wherever it is found on disk; nothing in it is run. ``closure``, ``declared`` and
-    ``part`` are empty for a prefix that comes without a declaration.
+    ``prefix_tree`` is the prefix's own directory, wherever it is found on disk; nothing in it is run. ``closure``, ``declared``
+    and ``part`` are empty for a prefix that comes without a declaration.
     """
 
     prefix_tree: Path
