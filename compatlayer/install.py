@@ -20,11 +20,10 @@ from compatlayer.errors import ConvergeError
 from compatlayer.gentoo import inventory as inventories
 from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.packages import Closure, Inventory
-from compatlayer.gentoo.portage_configuration import write_config_root
 from compatlayer.plan import Plan, make_plan
 from compatlayer.playbook import Outcome
 from compatlayer.progress import Monitor, Note, PackagesPlanned
-from compatlayer.selection import Selection, resolver_files, select
+from compatlayer.selection import Selection, resolver_root, select
 from compatlayer.stage import Stage, find_stage, open_stage
 
 log = logging.getLogger(__name__)
@@ -71,8 +70,7 @@ def prepare(
 
 def resolve(chosen: Selection, state: Path) -> Closure:
     """The closure of a selection, by Portage's resolver over an empty package database."""
-    root = state / "resolve" / str(chosen.part).replace("/", "-")
-    write_config_root(root, resolver_files(chosen))
+    root = resolver_root(chosen, state)
     target = chosen.part.target.name
     atoms = {one.rendered_name(target): [package.atom for package in one.for_target(target)] for one in chosen.version.sets}
     with Worker() as worker:

@@ -131,6 +131,13 @@ def repositories_text(selection: Selection, locations: Mapping[str, PurePosixPat
     return portage_configuration.repos_conf(found).decode()
 
 
+def resolver_root(chosen: Selection, state: Path) -> Path:
+    """The configuration root that Portage resolves this selection against, written where it has changed."""
+    root = state / "resolve" / f"{chosen.part.version}-{chosen.part.target.name}"
+    portage_configuration.write_config_root(root, resolver_files(chosen))
+    return root
+
+
 def _root(selection: Selection, locations: Sequence[RepositoryLocation], files: Files) -> Files:
     return portage_configuration.config_root_files(
         read_global_config(), repositories=locations, profile=selection.profile, etc_portage=files

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from compatlayer.cli.context import Session, global_options
+from compatlayer.declaration.model import Target, Version
 
 FINDINGS = 4
 
@@ -49,7 +51,7 @@ def render(output: Path | None) -> int:
     narrowed = session.settings.layer_version or session.settings.target
     if narrowed or output is not None:
         directory = output or rendering.default_directory(session.layer)
-        wanted = rendering.render(session.layer, _names(_chosen_versions(session)), _names(_chosen_targets(session)))
+        wanted = rendering.render(session.layer, _chosen_versions(session), _chosen_targets(session))
         written = rendering.write(directory, wanted, remove_leftovers=not narrowed)
     else:
         directory = rendering.default_directory(session.layer)
@@ -74,13 +76,9 @@ def schema(document: str) -> int:
     return 0
 
 
-def _chosen_versions(session: Session):  # type: ignore[no-untyped-def]
+def _chosen_versions(session: Session) -> Sequence[Version]:
     return (session.version,) if session.settings.layer_version else session.layer.versions
 
 
-def _chosen_targets(session: Session):  # type: ignore[no-untyped-def]
+def _chosen_targets(session: Session) -> Sequence[Target]:
     return session.targets if session.settings.target else session.layer.targets
-
-
-def _names(values):  # type: ignore[no-untyped-def]
-    return [value.name for value in values]

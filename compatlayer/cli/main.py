@@ -49,7 +49,7 @@ class Verbs(click.Group):
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             if near and "did you mean" not in error.message.lower():
-                error.message += f" Did you mean '{near[0]}'?"
+                raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from error
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

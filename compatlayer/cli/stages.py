@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from compatlayer.cli.context import Session, global_options
 from compatlayer.errors import StageError, UsageError
+
+if TYPE_CHECKING:
+    from compatlayer.stage import Stage
 
 
 @click.group()
@@ -33,12 +37,9 @@ def list_stages() -> int:
 def diff() -> int:
     """Show what the stage changes: the paths that publishing it would put, replace and delete."""
     from compatlayer.report import changes as report  # noqa: PLC0415
-    from compatlayer.tree.rows import rows  # noqa: PLC0415
 
     session = Session()
-    one = _stage(session)
-    found = rows(one.changes(), one.upper, one.lower)
-    sys.stdout.write(report.render(found, session.settings.format, session.paint))
+    sys.stdout.write(report.render(_stage(session).changes(), session.settings.format, session.paint))
     return 0
 
 
@@ -60,7 +61,7 @@ def drop(yes: bool) -> int:
     return 0
 
 
-def _stage(session: Session):  # type: ignore[no-untyped-def]
+def _stage(session: Session) -> Stage:
     from compatlayer import stage as staging  # noqa: PLC0415
 
     part = session.layer.part(session.version, session.target)

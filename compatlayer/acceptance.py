@@ -1,0 +1,109 @@
+"""Acceptance tests: pytest-testinfra against a connection that enters the layer.
+
+This module is a pytest plugin too: ``compatlayer test`` loads it, and its fixture ``host`` runs every command of a test inside
+the view, at the path where the layer will live. A layer's tests lie in ``tests/layer/`` beside its ``layer.yaml``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from compatlayer import process
+from compatlayer.declaration.model import Part
+from compatlayer.errors import UsageError
+from compatlayer.stage import View
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+VARIABLE = "COMPATLAYER_CONNECTION"
+DIRECTORY = Path("tests") / "layer"
+# pytest's exit codes (https://docs.pytest.org/en/stable/reference/exit-codes.html).
+PASSED, FAILED, NO_TESTS = 0, 1, 5
+
+
+def run(
+    layer_root: Path,
+    part: Part,
+    view: View,
+    environment: Mapping[str, str],
+    *,
+    select: str | None = None,
+    junit: Path | None = None,
+    quiet: bool = False,
+) -> int:
+    """Run the layer's acceptance tests and return pytest's exit code; its output goes to this terminal.
+
+    ``select`` is an expression as ``pytest -k`` takes it. Raises ``UsageError`` when the layer has no tests.
+    """
+    directory = layer_root / DIRECTORY
+    if not directory.is_dir():
+        raise UsageError(f"{directory} does not exist", hint="put acceptance tests there: docs/guides/acceptance-tests.md")
+    connection = {"arguments": view.arguments, "environment": dict(environment), "prefix": str(part.prefix)}
+    arguments = ["-p", "compatlayer.acceptance", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(directory)]
+    arguments += ["-q"] if quiet else ["-v"]
+    arguments += ["-k", select] if select else []
+    arguments += [f"--junit-xml={junit}"] if junit else []
+    passed_on = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLUMNS") if name in os.environ}
+    done = process.run(
+        [sys.executable, "-m", "pytest", *arguments, directory],
+        env={VARIABLE: json.dumps(connection), "PYTHONDONTWRITEBYTECODE": "1", **passed_on},
+        check=False,
+        capture=False,
+    )
+    return done.returncode
+
+
+def connect(connection: Mapping[str, Any]) -> Host:
+    """A testinfra host whose commands run inside the view that ``connection`` describes."""
+    from testinfra.backend.local import LocalBackend  # noqa: PLC0415  (only where tests run)
+    from testinfra.host import Host  # noqa: PLC0415
+
+    view = View(PurePosixPath(connection["prefix"]), tuple(connection["arguments"]))
+    environment: Mapping[str, str] = connection["environment"]
+
+    class LayerBackend(LocalBackend):  # type: ignore[misc]
+        """Runs commands in the view, with the layer's environment."""
+
+        NAME = "compatlayer"
+
+        def run(self, command: str, *args: str, **_kwargs: Any) -> Any:
+            """Run a shell command line inside the layer; the shell is the login shell's, so that ``module`` is there."""
+            line: str = self.get_command(command, *args)
+            shell: Sequence[str] = ("bash", "-lc", line)
+            environment_arguments = [f"{name}={value}" for name, value in environment.items()]
+            inside = view.command(["env", "-i", *environment_arguments, *shell])
+            done = process.run(inside, check=False)
+            return self.result(
+                done.returncode,
+                self.encode(line),
+                done.stdout.encode("utf-8", "surrogateescape"),
+                done.stderr.encode("utf-8", "surrogateescape"),
+            )
+
+    return Host(LayerBackend())
+
+
+def _fixture() -> Any:
+    import pytest  # noqa: PLC0415
+
+    @pytest.fixture(scope="session")
+    def host() -> Host:
+        """The layer under test."""
+        return connect(json.loads(os.environ[VARIABLE]))
+
+    @pytest.fixture(scope="session")
+    def prefix() -> str:
+        """The layer's prefix."""
+        return str(json.loads(os.environ[VARIABLE])["prefix"])
+
+    return host, prefix
+
+
+if VARIABLE in os.environ:
+    host, prefix = _fixture()
