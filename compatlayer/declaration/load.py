@@ -6,6 +6,7 @@ that.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -84,10 +85,8 @@ def _read_sets(version: View, root: Path, documents: dict[str, Document], mistak
 
 
 def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False  # a name longer than the file system can hold
+    # A link that leads nowhere exists: reading it says what is wrong with it.
+    return os.path.lexists(path)
 
 
 def _similar(root: Path, shown: str) -> str:
