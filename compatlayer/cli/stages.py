@@ -37,9 +37,12 @@ def list_stages() -> int:
 def diff() -> int:
     """Show what the stage changes: the paths that publishing it would put, replace and delete."""
     from compatlayer.report import changes as report  # noqa: PLC0415
+    from compatlayer.tree.rows import rows  # noqa: PLC0415
 
     session = Session()
-    sys.stdout.write(report.render(_stage(session).changes(), session.settings.format, session.paint))
+    one = _stage(session)
+    found = rows(one.changes(), one.upper, one.lower)
+    sys.stdout.write(report.render(found, session.settings.format, session.paint))
     return 0
 
 

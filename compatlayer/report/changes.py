@@ -1,86 +1,92 @@
-"""A change list in every format that somebody reads it in: what publishing a stage would change."""
+"""What a stage would change, in every format that somebody reads it in."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from compatlayer.report.findings import cell
 from compatlayer.report.formats import pick, to_json
 from compatlayer.report.text import Paint, count, printable, size
-from compatlayer.tree.beneath import ROOT, order
-from compatlayer.tree.changes import ChangeList, Put
 from compatlayer.tree.entries import Kind
+from compatlayer.tree.rows import Change, Row
+
+_MARKS = {Change.ADDED: "+", Change.CHANGED: "~", Change.REPLACED: "!", Change.DELETED: "-"}
 
 
-def render(changes: ChangeList, format_name: str = "text", paint: Paint | None = None) -> str:
-    """The change list as one document that ends with a newline. Raises ``UsageError`` for an unknown format."""
-    return pick(RENDERERS, format_name)(changes, paint or Paint())
+def render(rows: Sequence[Row], format_name: str = "text", paint: Paint | None = None) -> str:
+    """The rows in the order given, as one document that ends with a newline. Raises ``UsageError`` for an unknown format."""
+    return pick(RENDERERS, format_name)(rows, paint or Paint())
 
 
-def text(changes: ChangeList, paint: Paint) -> str:
-    """One line a path, in canonical order, and a sum.
-
-    ``+`` sets a path, ``-`` takes it away, ``!`` is a directory that loses what it held before. A directory that is put
-    only because something in it changes has no line: the list is about what changes. JSON has it all.
-    """
-    marked = [(order(put.path), _put(put, put.path in changes.opaque, paint)) for put in _telling(changes)]
-    marked += [(order(path), paint.bad(f"- {printable(path)}")) for path in changes.deletes]
-    lines = [line for _, line in sorted(marked)]
-    return "\n".join([*lines, summary(changes)]) + "\n"
+def text(rows: Sequence[Row], paint: Paint) -> str:
+    """One line a path and a sum: ``+`` added, ``~`` changed, ``!`` replaced by another kind of thing, ``-`` deleted."""
+    return "".join(f"{_line(row, paint)}\n" for row in rows) + f"{summary(rows)}\n"
 
 
-def as_json(changes: ChangeList, _paint: Paint) -> str:
-    """``{puts: [{path, kind, mode, size_bytes}], deletes: [path], opaque: [path], size_bytes}``; modes are octal
-    digits.
-    """
+def as_json(rows: Sequence[Row], _paint: Paint) -> str:
+    """``{changes: [{change, path, kind, size_bytes, size_before_bytes}], summary: {added: n, …}, growth_bytes}``."""
+    numbers = Counter(row.change for row in rows)
     return to_json(
         {
-            "puts": [
-                {"path": put.path, "kind": put.kind.value, "mode": f"{put.mode:04o}", "size_bytes": put.size_bytes}
-                for put in changes.puts
+            "changes": [
+                {
+                    "change": row.change.value,
+                    "path": row.path,
+                    "kind": row.kind.value,
+                    "size_bytes": row.size_bytes,
+                    "size_before_bytes": row.size_before_bytes,
+                }
+                for row in rows
             ],
-            "deletes": list(changes.deletes),
-            "opaque": list(changes.opaque),
-            "size_bytes": changes.size_bytes,
+            "summary": {change.value: numbers[change] for change in Change},
+            "growth_bytes": growth_bytes(rows),
         }
     )
 
 
-def summary(changes: ChangeList) -> str:
-    """``no changes``, or ``12 files (1.5 MiB), 3 links, 1 directory set; 2 paths deleted``."""
-    numbers = Counter(put.kind for put in _telling(changes))
-    words = {
-        Kind.FILE: f"{count(numbers[Kind.FILE], 'file')} ({size(changes.size_bytes)})",
-        Kind.SYMLINK: count(numbers[Kind.SYMLINK], "link"),
-        Kind.DIRECTORY: count(numbers[Kind.DIRECTORY], "directory", "directories"),
-    }
-    said = [", ".join(words[kind] for kind in words if numbers[kind]) + " set"] if numbers else []
-    if changes.deletes:
-        said.append(f"{count(len(changes.deletes), 'path')} deleted")
-    return "; ".join(said) or "no changes"
+def markdown(rows: Sequence[Row], _paint: Paint) -> str:
+    """A table for a pull request's comment or a job's summary."""
+    lines = [f"**{summary(rows)}**"]
+    if rows:
+        lines += ["", "| change | path | kind | size |", "| --- | --- | --- | --- |"]
+        lines += [f"| {row.change} | {cell(row.path)} | {row.kind} | {_size(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
-def _telling(changes: ChangeList) -> list[Put]:
-    """Puts without the directories that are there only for what is in them; the root tells nothing unless it is opaque."""
-    above = {path.rpartition("/")[0] for path in (*(put.path for put in changes.puts), *changes.deletes)}
-    return [
-        put
-        for put in changes.puts
-        if put.kind is not Kind.DIRECTORY or (put.path not in above and put.path != ROOT) or put.path in changes.opaque
-    ]
+def summary(rows: Sequence[Row]) -> str:
+    """``no changes``, or how many paths there are of each change and what they weigh: ``3 paths added, 1 deleted, +1.5 MiB``."""
+    numbers = Counter(row.change for row in rows)
+    said = [(numbers[change], change.value) for change in Change if numbers[change]]
+    if not said:
+        return "no changes"
+    (number, word), *rest = said
+    grown = growth_bytes(rows)
+    weight = f"{'+' if grown >= 0 else '-'}{size(abs(grown))}"
+    return ", ".join([f"{count(number, 'path')} {word}", *(f"{more:,} {other}" for more, other in rest), weight])
 
 
-def _put(put: Put, opaque: bool, paint: Paint) -> str:
-    path = printable(put.path)
-    match put.kind:
-        case Kind.DIRECTORY if opaque:
-            return paint.doubtful(f"! {path}/  {put.mode:04o}, replaces what was there")
-        case Kind.DIRECTORY:
-            return paint.good(f"+ {path}/  {put.mode:04o}")
-        case Kind.SYMLINK:
-            return paint.good(f"+ {path}  link")
-        case Kind.FILE:
-            return paint.good(f"+ {path}") + f"  {put.mode:04o} {size(put.size_bytes)}"
+def growth_bytes(rows: Sequence[Row]) -> int:
+    """By how much the layer grows. A deleted or emptied directory counts nothing: what was in it was not looked at."""
+    return sum((0 if row.change is Change.DELETED else row.size_bytes) - row.size_before_bytes for row in rows)
 
 
-RENDERERS: Mapping[str, Callable[[ChangeList, Paint], str]] = {"text": text, "json": as_json}
+def _line(row: Row, paint: Paint) -> str:
+    colour = {Change.ADDED: paint.good, Change.DELETED: paint.bad}.get(row.change, paint.doubtful)
+    path = printable(row.path) + ("/" if row.kind is Kind.DIRECTORY else "")
+    line = colour(f"{_MARKS[row.change]} {path}")
+    remark = _size(row) if row.kind is not Kind.SYMLINK else "link"
+    if row.kind is Kind.DIRECTORY and row.change is Change.REPLACED:
+        remark = "with nothing of what was in it"
+    return f"{line}  {paint.faint(remark)}" if remark else line
+
+
+def _size(row: Row) -> str:
+    if row.kind is not Kind.FILE:
+        return ""
+    if row.change is Change.CHANGED and row.size_before_bytes != row.size_bytes:
+        return f"{size(row.size_before_bytes)} → {size(row.size_bytes)}"
+    return size(row.size_bytes)
+
+
+RENDERERS: Mapping[str, Callable[[Sequence[Row], Paint], str]] = {"text": text, "json": as_json, "markdown": markdown}
