@@ -52,6 +52,12 @@ ROOT_CAPABILITIES = (
     "CAP_SYS_CHROOT",
 )
 
+# Files of the kernel that belong to user 0 and can be written by him without any capability. bwrap covers some of these, but
+# not /proc/sys (0.8: it asks access(2), which says no for the directory and yes for what is in it).
+_KERNEL_FILES = ("acpi", "bus", "fs", "irq", "mtrr", "scsi", "sys", "sysrq-trigger")
+
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 (mount points in the view)
+
 # Mounts the overlay of the stage directory $1 with the options $2, then becomes the rest. The paths in the options
 # are relative, so that no character in the state directory's name can be taken for a separator.
 _MOUNT_THEN_RUN = """\
@@ -118,6 +124,21 @@ class Overlay:
         return (*namespaces, *script, "setpriv", "--ambient-caps=-all", "--inh-caps=-all")
 
 
+def keep_visible(*paths: Path) -> tuple[Bind, ...]:
+    """Read-only binds that show ``paths`` where they are, for those that a view would hide: what lies under ``/tmp``
+    and ``/var/tmp``.
+
+    A checkout with its virtual environment may lie there.
+    """
+    hidden = [PurePosixPath(os.path.realpath(name)) for name in _TEMPORARY]
+    wanted = {PurePosixPath(os.path.realpath(path)) for path in paths}
+    kept: list[PurePosixPath] = []
+    for path in sorted(wanted):
+        if any(map(path.is_relative_to, hidden)) and not any(map(path.is_relative_to, kept)):
+            kept.append(path)
+    return tuple(Bind(Path(path), path) for path in kept)
+
+
 def unbound(prefix: PurePosixPath) -> View:
     """``--no-bind``: the prefix is a plain writable directory of this machine and commands run as they are, network
     included.
@@ -146,9 +167,9 @@ def build(tree: Bind, *, binds: Sequence[Bind] = (), offline: bool, interactive:
     """
     _refuse_binds_that_clash(tree, binds)
     layout = _Layout()
-    for name in ("/tmp", "/var/tmp"):  # noqa: S108 (mount points in the view)
+    for name in _TEMPORARY:
         real = PurePosixPath(os.path.realpath(name))
-        if real == PurePosixPath("/tmp") or Path(real).is_dir():  # noqa: S108
+        if name == _TEMPORARY[0] or Path(real).is_dir():
             layout.add_tmpfs(real)
     for bind in sorted((tree, *binds), key=lambda bind: bind.destination.parts):
         layout.add(bind)
@@ -212,6 +233,8 @@ class _Layout:
         self._read_only: list[PurePosixPath] = [root]
         self._show_entries(root, _Shown(host), leave_out=("dev", "proc", "tmp"))
         self._arguments += ["--proc", "/proc", "--dev", "/dev"]
+        for name in _KERNEL_FILES if os.geteuid() == 0 else ():
+            self._arguments += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
 
     def arguments(self) -> list[str]:
         """All of bwrap's file system arguments. The directories that were made here end up read-only, so that a
