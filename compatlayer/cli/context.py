@@ -140,6 +140,11 @@ class Session:
         """Colours for standard output."""
         return Paint.on(sys.stdout)
 
+    @property
+    def error_paint(self) -> Paint:
+        """Colours for standard error."""
+        return Paint.on(sys.stderr)
+
     @contextmanager
     def monitor(self) -> Iterator[Monitor]:
         """A monitor for standard error that suits the terminal and the options; closed at the end of the block."""

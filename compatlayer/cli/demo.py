@@ -1,0 +1,64 @@
+"""demo: all of it, on the layer in this repository, one step after the other."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from compatlayer.cli.build import install, plan
+from compatlayer.cli.context import Session, global_options
+from compatlayer.cli.declare import check
+from compatlayer.cli.inspect import test, verify
+
+# Each verb of the way through, and what it proves.
+STEPS: tuple[tuple[click.Command, str], ...] = (
+    (check, "the declaration, resolved for every target"),
+    (plan, "what would change, and why"),
+    (install, "packages built from source, inside the stage's view"),
+    (verify, "what is installed is what was declared"),
+    (test, "acceptance tests, inside the layer"),
+)
+
+
+@click.command()
+@global_options
+@click.pass_context
+def demo(context: click.Context) -> int:
+    """Check, plan, install, verify and test the layer, and say what to do next.
+
+    A first run builds every package from source (minutes); the next finds nothing to do (seconds).
+    """
+    session = Session()
+    part = session.layer.part(session.version, session.target)
+    began = time.monotonic()
+    for number, (verb, what) in enumerate(STEPS, start=1):
+        sys.stdout.flush()
+        session.say(session.error_paint.strong(f"\n{number}. compatlayer {verb.name}") + f": {what}")
+        code = context.invoke(verb, **{option.name: option.get_default(context) for option in verb.params if option.expose_value})
+        if code:
+            return int(code)
+    sys.stdout.write(_ending(session, str(part), str(part.prefix), time.monotonic() - began))
+    return 0
+
+
+def _ending(session: Session, part: str, prefix: str, elapsed_s: float) -> str:
+    from compatlayer.report.text import clock  # noqa: PLC0415
+    from compatlayer.stage import find_stage  # noqa: PLC0415
+
+    stage = find_stage(session.state, session.layer.part(session.version, session.target))
+    strong = session.paint.strong
+    return "\n".join(
+        [
+            "",
+            f"{strong('built')}  the layer '{session.layer.name}', {part}, in {clock(elapsed_s)}",
+            f"{strong('where')}  {stage.upper if stage else ''}",
+            f"       seen inside as {prefix}",
+            f"{strong('enter')}  .venv/bin/compatlayer enter",
+            "       .venv/bin/compatlayer enter -- bash -lc 'module avail'",
+            f"{strong('next')}   add a package to {session.version.sets[0].file}, then:",
+            "       .venv/bin/compatlayer plan",
+            "",
+        ]
+    )
