@@ -153,7 +153,7 @@ def write_config_root(directory: Path, files: Files) -> bool:
     stamp.unlink(missing_ok=True)
     for name in previous.get("files", []):
         if PurePosixPath(name) not in files:
-            (directory / name).unlink(missing_ok=True)
+            _remove(directory, PurePosixPath(name))
     for path, content in files.items():
         _replace(directory / path, content)
     _replace(stamp, json.dumps({"digest": digest, "files": sorted(map(str, files))}).encode())
@@ -167,6 +167,16 @@ def _read_stamp(stamp: Path) -> dict[str, list[str] | str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _remove(directory: Path, name: PurePosixPath) -> None:
+    """Remove a file, and the directories that it leaves empty: a file may take the place of one."""
+    (directory / name).unlink(missing_ok=True)
+    for parent in list(name.parents)[:-1]:
+        try:
+            (directory / parent).rmdir()
+        except OSError:
+            return
 
 
 def _replace(path: Path, content: bytes) -> None:
