@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-
 LAYER = """\
 name: example
 targets: [linux-x86_64, linux-aarch64]
@@ -83,8 +82,6 @@ class Site:
             else:
                 found[str(path)] = (mode, "")
         return found
-
-
 
 
 def make_site(root: Path) -> Site:

@@ -56,7 +56,9 @@ def test_the_files_of_a_directory_are_told_apart_by_where_they_come_from(site: S
     }
 
 
-@pytest.mark.parametrize("path", ["bashrc", "env/fast.conf", "patches/sys-cluster/lmod/a.patch", "profile/packages", "package.use.d"])
+@pytest.mark.parametrize(
+    "path", ["bashrc", "env/fast.conf", "patches/sys-cluster/lmod/a.patch", "profile/packages", "package.use.d"]
+)
 def test_other_files_keep_their_path_and_the_target_s_wins(site: Site, path: str) -> None:
     site.write(f"config/common/{path}", "common\n")
     assert contributed(site) == {path: b"common\n"}
@@ -148,9 +150,7 @@ PASSED_OVER = (
         ("linux-x86_64", _link, "is not a directory\n  hint: files belong in config/common or config/<target>"),
     ],
 )
-def test_what_cannot_be_installed_verbatim_is_a_mistake(
-    site: Site, name: str, make: Callable[[Path], object], text: str
-) -> None:
+def test_what_cannot_be_installed_verbatim_is_a_mistake(site: Site, name: str, make: Callable[[Path], object], text: str) -> None:
     path = site.root / "config" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     make(path)

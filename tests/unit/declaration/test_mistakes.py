@@ -79,7 +79,7 @@ def test_all_mistakes_of_all_files_come_at_once_in_file_and_line_order(site: Sit
     site.replace(SETS, "    reason: users load software through environment modules\n", "")
     site.write("sets/a.yaml", "packages: [\n")
     assert said(site) == (
-        'layer.yaml:6: versions["2026.11"].status: unknown status \'liv\'\n'
+        "layer.yaml:6: versions[\"2026.11\"].status: unknown status 'liv'\n"
         "  hint: did you mean 'live'?\n"
         "layer.yaml:8: versions[\"2026.11\"].sets: no such file 'sets/b.yaml'\n"
         "  hint: did you mean 'sets/a.yaml'?\n"
@@ -94,9 +94,7 @@ def test_all_mistakes_of_all_files_come_at_once_in_file_and_line_order(site: Sit
 
 
 def test_a_mistake_says_the_line_of_the_item_in_a_list_over_lines(site: Site) -> None:
-    site.replace(
-        SETS, "include_on: [linux-x86_64]", "include_on:\n      - linux-x86_64\n      # far away\n      - linux-aarch46"
-    )
+    site.replace(SETS, "include_on: [linux-x86_64]", "include_on:\n      - linux-x86_64\n      # far away\n      - linux-aarch46")
     assert said(site).startswith("sets/2026.11.yaml:11: packages[1].include_on: unknown target 'linux-aarch46'\n")
 
 
@@ -137,7 +135,10 @@ def test_two_set_files_may_not_share_a_name(site: Site) -> None:
 
 
 def test_versions_may_share_a_set_but_each_must_declare_its_overlay(site: Site) -> None:
-    second = '  "2026.12":\n    status: draft\n    engine: guest\n    sets: [sets/2026.11.yaml]\n    overlays: [{name: other, path: overlay}]\n'
+    second = (
+        '  "2026.12":\n    status: draft\n    engine: guest\n    sets: [sets/2026.11.yaml]\n'
+        "    overlays: [{name: other, path: overlay}]\n"
+    )
     site.replace("layer.yaml", "mirrors:", second + "mirrors:")
     assert said(site) == (
         "sets/2026.11.yaml:7: packages[1].overlay: version 2026.12 declares no repository 'example'\n"
@@ -152,7 +153,10 @@ def test_versions_may_share_a_set_but_each_must_declare_its_overlay(site: Site) 
     ("prefix", "text"),
     [
         ("/", "part 2026.11/linux-x86_64 would hide the host's own '/'\n  hint: choose a directory that only the layer uses"),
-        ("/usr", "part 2026.11/linux-x86_64 would hide the host's own '/usr'\n  hint: choose a directory that only the layer uses"),
+        (
+            "/usr",
+            "part 2026.11/linux-x86_64 would hide the host's own '/usr'\n  hint: choose a directory that only the layer uses",
+        ),
         (
             "/proc/{version}/{os}/{arch}",
             "part 2026.11/linux-x86_64 would lie in '/proc', which holds no files\n  hint: choose another directory",
@@ -229,8 +233,7 @@ def test_without_a_layer_the_error_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         find(tmp_path)
     assert str(raised.value) == (
-        f"no layer.yaml in {tmp_path} or above\n"
-        "  hint: compatlayer init DIR makes a layer; --layer FILE names one elsewhere"
+        f"no layer.yaml in {tmp_path} or above\n  hint: compatlayer init DIR makes a layer; --layer FILE names one elsewhere"
     )
 
 
@@ -242,7 +245,8 @@ def test_the_model_is_imported_without_pydantic_and_yaml() -> None:
 
 def test_loading_a_layer_of_three_hundred_packages_takes_less_than_a_second(site: Site) -> None:
     packages = "".join(
-        f'  - name: app-misc/package{number}\n    version: "1.{number}"\n    include_on: [linux-x86_64]\n    reason: needed by {number}\n'
+        f'  - name: app-misc/package{number}\n    version: "1.{number}"\n'
+        f"    include_on: [linux-x86_64]\n    reason: needed by {number}\n"
         for number in range(300)
     )
     site.write(SETS, SET + packages)

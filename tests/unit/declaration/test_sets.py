@@ -28,7 +28,10 @@ def test_each_set_and_target_is_one_file_of_atoms_in_declared_order(site: Site) 
 
 
 def test_rendering_can_be_narrowed_to_versions_and_targets(site: Site) -> None:
-    second = '  "2026.12":\n    status: draft\n    engine: guest\n    sets: [sets/next.yaml]\n    overlays: [{name: example, path: overlay}]\n'
+    second = (
+        '  "2026.12":\n    status: draft\n    engine: guest\n    sets: [sets/next.yaml]\n'
+        "    overlays: [{name: example, path: overlay}]\n"
+    )
     site.replace("layer.yaml", "mirrors:", second + "mirrors:")
     site.write("sets/next.yaml", "name: next\npackages: [{name: a/b, reason: c}]\n")
     layer = load(site.file)
