@@ -45,8 +45,10 @@ def run(
     if not directory.is_dir():
         raise UsageError(f"{directory} does not exist", hint="put acceptance tests there: docs/guides/acceptance-tests.md")
     connection = {"arguments": view.arguments, "environment": dict(environment), "prefix": str(part.prefix)}
-    arguments = ["-p", "compatlayer.acceptance", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(directory)]
-    arguments += ["-q"] if quiet else ["-v"]
+    # testinfra's own plugin would connect to this machine; ours takes its place.
+    plugins = ["-p", "no:pytest11.testinfra", "-p", "compatlayer.acceptance", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    arguments = [*plugins, "-c", os.devnull, "--rootdir", str(directory), "--tb=short", "--no-header"]
+    arguments += ["-qq"] if quiet else ["-v"]
     arguments += ["-k", select] if select else []
     arguments += [f"--junit-xml={junit}"] if junit else []
     passed_on = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLUMNS") if name in os.environ}
