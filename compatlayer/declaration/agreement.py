@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -207,12 +206,14 @@ def _check_prefix(layer: View) -> Iterator[Mistake]:
     yield from _check_prefix_length(prefix, parts)
     yield from _check_prefix_place(prefix, layer, parts)
     # No field holds a slash, so all prefixes are equally deep: two are the same or neither lies inside the other.
-    for (one, path), (other, beside) in combinations(parts.items(), 2):
-        if path == beside:
+    taken: dict[PurePosixPath, str] = {}
+    for part, path in parts.items():
+        first = taken.setdefault(path, part)
+        if first != part:
             missing = [f"{{{field}}}" for field in names.PART_FIELDS if f"{{{field}}}" not in prefix.value]
             yield prefix.mistake(
-                f"parts {one} and {other} would have the same prefix '{path}'",
-                f"the template lacks {', '.join(missing)}",
+                f"parts {first} and {part} would have the same prefix '{path}'",
+                f"the template lacks {', '.join(missing)}" if missing else "put the fields into directories of their own",
             )
             return
 

@@ -11,7 +11,7 @@ from compatlayer.declaration.yaml_nodes import Document
 from compatlayer.errors import Mistake
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VersionContext:
     """What a version offers its sets: its name, its repositories' names, and its set files."""
 
@@ -30,8 +30,11 @@ def check_sets(versions: Sequence[VersionContext], listed: tuple[str, ...]) -> I
         for package in View(document).items("packages"):
             yield from _check_targets(package, listed)
     yield from _check_names(list(documents.values()))
-    for version in versions:
+    # Versions often share their sets; what is the same in all of them is looked at once, for the first.
+    shown = {version: tuple(document.shown for document in version.documents) for version in versions}
+    for version in {(shown[version], version.repositories): version for version in reversed(versions)}.values():
         yield from _check_overlays(version)
+    for version in {shown[version]: version for version in reversed(versions)}.values():
         yield from _check_duplicates(version, listed)
 
 
@@ -96,8 +99,11 @@ def _check_duplicates(version: VersionContext, listed: tuple[str, ...]) -> Itera
                         f"duplicate package '{name.value}', already declared at {_place(first)} for {where}",
                         "keep one, or give them include_on lists that do not overlap",
                     )
+                    targets = frozenset()
                     break
-            seen.setdefault(name.value, []).append((name, targets))
+            # Remembering only what takes a target keeps the comparison short: at most one entry for each.
+            if targets:
+                seen.setdefault(name.value, []).append((name, targets))
 
 
 def _targets(package: View, listed: tuple[str, ...]) -> frozenset[str]:
