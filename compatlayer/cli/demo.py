@@ -24,8 +24,7 @@ STEPS: tuple[tuple[click.Command, str], ...] = (
 
 @click.command()
 @global_options
-@click.pass_context
-def demo(context: click.Context) -> int:
+def demo() -> int:
     """Check, plan, install, verify and test the layer, and say what to do next.
 
     A first run builds every package from source (minutes); the next finds nothing to do (seconds).
@@ -36,7 +35,7 @@ def demo(context: click.Context) -> int:
     for number, (verb, what) in enumerate(STEPS, start=1):
         sys.stdout.flush()
         session.say(session.error_paint.strong(f"\n{number}. compatlayer {verb.name}") + f": {what}")
-        code = context.invoke(verb, **{option.name: option.get_default(context) for option in verb.params if option.expose_value})
+        code = verb.main(args=[], prog_name=f"compatlayer {verb.name}", standalone_mode=False)
         if code:
             return int(code)
     sys.stdout.write(_ending(session, str(part), str(part.prefix), time.monotonic() - began))
