@@ -191,13 +191,10 @@ def provenance(work: Work) -> dict[str, object]:
         "engine": chosen.engine.name.value,
         "tool": f"compatlayer {__version__}",
         "configuration_sha256": digest_of(selection.prefix_files(chosen)),
-        "repositories": [
-            {"name": repository.name, "commit": repository.commit} for repository in chosen.version.repositories
-        ],
+        "repositories": [{"name": repository.name, "commit": repository.commit} for repository in chosen.version.repositories],
         "declared": [{"atom": package.atom, "reason": package.reason} for package in chosen.packages],
         "packages": [
-            {"cpv": one.id.cpv, "slot": one.slot, "repository": one.repository, "use": list(one.use)}
-            for one in work.closure
+            {"cpv": one.id.cpv, "slot": one.slot, "repository": one.repository, "use": list(one.use)} for one in work.closure
         ],
     }
 
@@ -223,8 +220,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 def _repository_binds(chosen: Selection) -> dict[str, Path]:
     return {
-        repository.name: selection.repository_directory(chosen.layer, repository)
-        for repository in chosen.version.repositories
+        repository.name: selection.repository_directory(chosen.layer, repository) for repository in chosen.version.repositories
     }
 
 
@@ -251,8 +247,7 @@ def _variables(work: Work, places: Places, options: Options) -> dict[str, object
     workshop = places.workshop(bound=bound)
     prefix = str(chosen.part.prefix)
     locations = {
-        name: ROOT / "repositories" / name if bound else PurePosixPath(path)
-        for name, path in _repository_binds(chosen).items()
+        name: ROOT / "repositories" / name if bound else PurePosixPath(path) for name, path in _repository_binds(chosen).items()
     }
     everything = {**locations, MACHINE_REPOSITORY: places.seen("machine", bound=bound)}
     environment = {

@@ -135,9 +135,7 @@ def missing_program(name: str) -> ProgramError:
     """The error for a program that is not on PATH, with the command that installs it."""
     program = Path(name).name
     apt, dnf = PROVIDERS.get(program, (program, program))
-    return ProgramError(
-        f"{program} is not installed or not on PATH", hint=f"apt-get install {apt}   (Fedora: dnf install {dnf})"
-    )
+    return ProgramError(f"{program} is not installed or not on PATH", hint=f"apt-get install {apt}   (Fedora: dnf install {dnf})")
 
 
 def failed_program(completed: Completed, *, last_lines: int = 12) -> ProgramError:

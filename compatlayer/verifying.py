@@ -13,7 +13,7 @@ from compatlayer.verify.registry import Context
 
 
 def context(layer: Layer, version: Version, target: Target, state: Path) -> Context:
-    """The context of the stage of one part. Raises ``StageError`` when there is none, ``ResolutionError`` when nothing resolves."""
+    """The context of the stage of one part. Raises ``StageError`` without a stage, ``ResolutionError`` when nothing resolves."""
     chosen = select(layer, version, target)
     stage = find_stage(state, chosen.part)
     if stage is None:

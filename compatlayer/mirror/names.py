@@ -17,10 +17,12 @@ VARIABLE = "COMPATLAYER_MIRROR_"
 APT = Path("/etc/apt")
 
 
-def resolve(declared: Mapping[str, tuple[str, ...]], environ: Mapping[str, str] | None = None, apt: Path = APT) -> dict[str, tuple[str, ...]]:
+def resolve(
+    declared: Mapping[str, tuple[str, ...]], environ: Mapping[str, str] | None = None, apt: Path = APT
+) -> dict[str, tuple[str, ...]]:
     """Base URLs by mirror name, without trailing slashes.
 
-    ``COMPATLAYER_MIRROR_DEBIAN="https://… file:///…"`` in ``environ`` (default: this process's) says what ``mirror://debian`` means.
+    ``COMPATLAYER_MIRROR_DEBIAN="https://… file:///…"`` in ``environ`` (default: our own) says what ``mirror://debian`` means.
     """
     names = {name: tuple(url.rstrip("/") for url in urls) for name, urls in declared.items()}
     for variable, value in sorted((os.environ if environ is None else environ).items()):

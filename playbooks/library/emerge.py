@@ -281,6 +281,18 @@ def select(prefix, names):
     os.replace(temporary, path)
 
 
+def compare(database, wanted):
+    """Each wanted package with what is to be done to it and why, and those of them that are to be built."""
+    packages, build = [], []
+    for package in wanted:
+        because = difference(database, package)
+        if because:
+            build.append(package)
+        action = ("rebuild" if because != "not installed" else "install") if because else "unchanged"
+        packages.append({"cpv": package["cpv"], "action": action, "changed": bool(because), "because": because})
+    return packages, build
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -300,13 +312,7 @@ def main():
     if not module.check_mode:
         remove_leftovers(database)
 
-    packages, build = [], []
-    for package in module.params["packages"]:
-        because = difference(database, package)
-        if because:
-            build.append(package)
-        action = ("rebuild" if because != "not installed" else "install") if because else "unchanged"
-        packages.append({"cpv": package["cpv"], "action": action, "changed": bool(because), "because": because})
+    packages, build = compare(database, module.params["packages"])
     unmerge = [cpv for cpv in module.params["absent"] if os.path.isdir(os.path.join(database, cpv))]
     packages += [{"cpv": cpv, "action": "remove", "changed": True, "because": "not needed"} for cpv in unmerge]
     new_sets = unselected(prefix, module.params["sets"])
