@@ -91,8 +91,8 @@ def installed(stage: Stage, *, bind: bool = True) -> Inventory:
 def install(layer: Layer, version: Version, target: Target, state: Path, options: Options, monitor: Monitor) -> Result:
     """Converge the stage of one part to its declaration and return what was done.
 
-    Raises ``LockHeldError`` when another run works on the stage, and ``ConvergeError`` when a role fails, or when what is installed
-    afterwards is not what was planned.
+    Raises ``LockHeldError`` when another run works on the stage, and ``ConvergeError`` when a role fails, or when what is
+    installed afterwards is not what was planned.
     """
     began = time.monotonic()
     part = layer.part(version, target)

@@ -57,7 +57,8 @@ class Engine(Protocol):
         """Look at this machine. Raises ``HostError`` naming everything that is missing and how to install it."""
 
     def etc_portage(self, part: Part, host: Host, declared: frozenset[str]) -> Files:
-        """The engine's own files by path below ``etc/portage``; ``declared`` are the ``category/name`` the layer itself installs."""
+        """The engine's own files by path below ``etc/portage``; ``declared`` are the ``category/name`` the layer itself installs.
+        """
 
     def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
         """What ``emerge`` finds in its environment: everything that belongs to this machine and not to the layer."""

@@ -7,7 +7,8 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from compatlayer import process
 from compatlayer.engine.base import Host
@@ -25,7 +26,8 @@ ASK: Mapping[str, tuple[str, ...]] = {
 
 
 def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
-    """Describe this machine. ``needed`` programs must be there (else ``HostError``, naming all that are not); ``useful`` may be."""
+    """Describe this machine. ``needed`` programs must be there (else ``HostError``, naming all that are not); ``useful`` may be.
+    """
     missing = [name for name in needed if shutil.which(name, path=process.SYSTEM_PATH) is None]
     if missing:
         raise missing_programs(missing)
@@ -60,16 +62,42 @@ def _version(name: str) -> str:
     return found.group() if found else "0"
 
 
+def account_files(host: Host) -> dict[PurePosixPath, bytes]:
+    """``/etc/passwd`` and ``/etc/group`` with a line for whoever has no name there, as in some containers; none where both have.
+
+    Portage asks for the numbers of its user and group by their names, and takes root's where it gets no answer.
+    """
+    files: dict[PurePosixPath, bytes] = {}
+    if not _is_known(pwd.getpwuid, host.uid):
+        files[PurePosixPath("/etc/passwd")] = f"{host.user}:x:{host.uid}:{host.gid}::/:/bin/sh\n".encode()
+    if not _is_known(grp.getgrgid, host.gid):
+        files[PurePosixPath("/etc/group")] = f"{host.group}:x:{host.gid}:\n".encode()
+    return {path: _ending_in_newline(path) + line for path, line in files.items()}
+
+
+def _ending_in_newline(path: PurePosixPath) -> bytes:
+    content = Path(path).read_bytes() if Path(path).exists() else b""
+    return content if content.endswith(b"\n") or not content else content + b"\n"
+
+
+def _is_known(ask: Callable[[int], object], number: int) -> bool:
+    try:
+        ask(number)
+    except KeyError:
+        return False
+    return True
+
+
 def _user_name(uid: int) -> str:
-    """A user's name; its number where it has none, which Portage takes as well."""
+    """A user's name; where it has none, the one that ``account_files`` gives it."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(uid)
+        return f"user{uid}"
 
 
 def _group_name(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
-        return str(gid)
+        return f"group{gid}"

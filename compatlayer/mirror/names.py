@@ -1,8 +1,8 @@
 """What ``mirror://NAME/…`` in an ebuild means on this machine.
 
-The layer's declaration wins, then the environment, then, for ``debian`` and only on Debian itself, the package sources this machine is
-configured with (another distribution's pool holds other files). A name that nobody knows is simply not used: every ebuild names
-upstream as well, or says that it cannot.
+The layer's declaration wins, then the environment, then, for ``debian`` and only on Debian itself, the package sources this
+machine is configured with (another distribution's pool holds other files). A name that nobody knows is simply not used: every
+ebuild names upstream as well, or says that it cannot.
 """
 
 from __future__ import annotations
