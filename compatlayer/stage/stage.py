@@ -137,6 +137,7 @@ def stages(state: Path) -> Sequence[Stage]:
     finish_drops(state)
     root = state / "stages"
     names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    names = [name for name in names if not name.startswith(_DROPPED)]  # those that another process is dropping now
     return tuple(stage for name in names if (stage := _read(root / name)) is not None)
 
 
