@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from compatlayer import __version__, playbook, selection
 from compatlayer.engine.base import Workshop
-from compatlayer.errors import ConvergeError, UsageError
+from compatlayer.engine.host import account_files
+from compatlayer.errors import ConvergeError, HostError, UsageError
 from compatlayer.gentoo.packages import Closure
 from compatlayer.gentoo.portage_configuration import digest_of
 from compatlayer.journal import write_atomically
@@ -228,10 +229,20 @@ def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> 
     if not options.bind:
         if options.offline:
             raise UsageError("--offline needs a view", hint="leave --no-bind out: the network is cut by the view's namespace")
+        if account_files(chosen.host):
+            raise HostError(
+                f"Portage cannot build for user {chosen.host.uid}: it has no name, or its group {chosen.host.gid} has none",
+                cause="they are not in /etc/passwd and /etc/group",
+                hint="leave --no-bind out: the view gives it one",
+            )
         return unbound(chosen.part.prefix)
     binds = [Bind(path, ROOT / name, writable=name not in ("files", "machine")) for name, path in places.host.items()]
     binds += [Bind(path, ROOT / "repositories" / name) for name, path in _repository_binds(chosen).items()]
     binds.append(Bind(places.run, PurePosixPath(places.run), writable=True))
+    for path, content in account_files(chosen.host).items():
+        source = places.state / "accounts" / path.name
+        write_file(source, content)
+        binds.append(Bind(source, path))
     # A virtual environment or a checkout below /tmp would be hidden by the view's own /tmp.
     own = {Path(sys.prefix), Path(sys.base_prefix), resource("playbooks"), resource("roles")}
     binds += [Bind(path, PurePosixPath(path)) for path in sorted(own) if _is_hidden(path)]

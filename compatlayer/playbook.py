@@ -80,10 +80,10 @@ def run(playbook: Playbook, view: View, monitor: Monitor) -> Outcome:
     config.env = {**_runner_environment(config.env), **playbook.environment}
     config.cwd = str(directory)
     config.pexpect_timeout = WAKE_S
-    reader = _Reader(monitor)
+    reader = _Reader(monitor, playbook.progress_file)
     interrupted = threading.Event()
     runner = Runner(config, event_handler=reader.task_event, cancel_callback=interrupted.is_set, remove_partials=True)
-    with _sigint_sets(interrupted), _following(playbook.progress_file, reader):
+    with _sigint_sets(interrupted), _following(reader):
         status, code = runner.run()
     if interrupted.is_set():
         raise KeyboardInterrupt
@@ -122,22 +122,13 @@ def _sigint_sets(flag: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _following(path: Path, reader: _Reader) -> Iterator[None]:
-    """Read what the emerge module appends to ``path``, from a thread, until the block ends."""
+def _following(reader: _Reader) -> Iterator[None]:
+    """Read what the emerge module appends to its progress file, from a thread, until the block ends."""
     done = threading.Event()
 
     def follow() -> None:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            rest = ""
-            while True:
-                last_look = done.is_set()
-                rest += stream.read()
-                *lines, rest = rest.split("\n")
-                for line in lines:
-                    reader.package_event(line)
-                if last_look:
-                    return
-                done.wait(POLL_S)
+        while not done.wait(POLL_S):
+            reader.read_packages()
 
     thread = threading.Thread(target=follow, name="emerge progress")
     thread.start()
@@ -146,15 +137,18 @@ def _following(path: Path, reader: _Reader) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+        reader.read_packages()
 
 
 class _Reader:
     """Turns Ansible's events and the emerge module's lines into ours; the monitor hears from one thread at a time."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, progress_file: Path) -> None:
         self.monitor = monitor
         self.outcome = Outcome()
-        self.lock = threading.Lock()
+        self.progress_file = progress_file
+        self.lock = threading.RLock()
+        self.offset = 0
         self.role: str | None = None
         self.role_began = 0.0
         self.role_changed = False
@@ -163,7 +157,18 @@ class _Reader:
         with self.lock:
             self.monitor.tell(event)
 
-    def package_event(self, line: str) -> None:
+    def read_packages(self) -> None:
+        """Tell what the emerge module has appended since the last time; a line that is not whole yet is left for the next."""
+        with self.lock:
+            with self.progress_file.open("rb") as stream:
+                stream.seek(self.offset)
+                text = stream.read()
+            complete = text.rfind(b"\n") + 1
+            self.offset += complete
+            for line in text[:complete].decode("utf-8", "replace").splitlines():
+                self._package_event(line)
+
+    def _package_event(self, line: str) -> None:
         try:
             event = json.loads(line)
             package, done, total = str(event["package"]), int(event["done"]), int(event["total"])
@@ -176,6 +181,7 @@ class _Reader:
 
     def task_event(self, event: Mapping[str, Any]) -> bool:
         """Called by ansible-runner for each event; True keeps the event in the run directory."""
+        self.read_packages()  # a role's packages are told before its end
         data = event.get("event_data", {})
         kind = event.get("event")
         if kind == "playbook_on_task_start":

@@ -10,6 +10,7 @@ from typing import Any, Dict
 
 import portage
 import portage.const
+import portage.data
 import portage.output
 
 from .refusal import Refused
@@ -17,6 +18,10 @@ from .refusal import Refused
 # Portage keeps settings of "the" system in lazy globals; as its own programs do, say that we bring our own.
 portage._internal_caller = True
 portage.output.havecolor = 0
+# Whoever runs this is Portage's user, also where /etc/passwd has no name for them, as in some containers; Portage would take
+# the group 0 then, and fail to give files to it.
+portage.data.portage_uid, portage.data.portage_gid = os.getuid(), os.getgid()
+portage.data._initialized_globals.update(("portage_uid", "portage_gid"))
 # Where this Portage itself lives, before any root is loaded.
 OWN_EPREFIX = portage.const.EPREFIX
 
@@ -60,9 +65,12 @@ def load(config_root: str) -> Any:
         config = load_emerge_config(env=environment)
     except (portage.exception.PortageException, KeyError) as error:
         raise Refused([{"kind": "configuration", "detail": f"{type(error).__name__}: {error}"}]) from error
-    profile = config.target_config.settings.profile_path
-    if not profile or not os.path.isdir(profile):
-        raise Refused([{"kind": "configuration", "detail": f"{root}/etc/portage/make.profile is not a profile"}])
+    # A profile that cannot be parsed is only a message to Portage, which goes on without any.
+    own = os.path.join(root, "etc/portage/profile")
+    if not [profile for profile in config.target_config.settings.profiles if os.path.normpath(profile) != own]:
+        said = [line for line in getattr(sys.stderr, "text", "").splitlines() if "ParseError" in line]
+        detail = said[-1].replace("!!! ParseError: ", "") if said else f"{root}/etc/portage/make.profile is not a profile"
+        raise Refused([{"kind": "configuration", "detail": detail}])
     return config
 
 
