@@ -23,6 +23,7 @@ CLOSE_TIMEOUT_S = 5.0
 LAST_LINES = 12
 LAST_BYTES = 16 * 1024
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
+LOOK_EVERY_S = 0.25
 READ_BYTES = 256 * 1024
 
 
@@ -142,13 +143,23 @@ class JsonPipe:
         del self._buffer[: end + 1]
         return line
 
-    @staticmethod
-    def _wait(descriptor: int, event: int, deadline: float) -> None:
-        left_s = deadline - time.monotonic()
+    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
+        """Wait until ``descriptor`` is ready; ``TimeoutError`` at the deadline, ``EOFError`` when the child is dead.
+
+        A dead child is looked for as well: what it had started may hold its end of the pipe open for as long as it likes.
+        """
         poll = select.poll()
         poll.register(descriptor, event)
-        if left_s <= 0 or not poll.poll(left_s * 1000):
-            raise TimeoutError
+        while True:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            dead = self._child.poll() is not None
+            # What a dead child has written before is still to be had.
+            if poll.poll(0 if dead else min(left_s, LOOK_EVERY_S) * 1000):
+                return
+            if dead:
+                raise EOFError
 
     def _decode(self, line: bytes, operation: str) -> dict[str, Any]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Set, Tuple
 
 from portage.dep import Atom, match_from_list, use_reduce
-from portage.exception import InvalidAtom, InvalidDependString
+from portage.exception import CorruptionError, InvalidAtom, InvalidDependString, PackageNotFound
 
 from . import failures, roots
 from .refusal import Refused
@@ -29,15 +29,14 @@ def closure(request: Dict[str, Any]) -> Dict[str, Any]:
     config = roots.load(request["config_root"])
     declared = _declared(request["sets"])
     options = dict(OPTIONS)
-    success, graph, _ = backtrack_depgraph(
-        config.target_config.settings,
-        config.trees,
-        options,
-        create_depgraph_params(options, None),
-        None,
-        list(declared),
-        None,
-    )
+    parameters = create_depgraph_params(options, None)
+    settings = config.target_config.settings
+    try:
+        success, graph, _ = backtrack_depgraph(settings, config.trees, options, parameters, None, list(declared), None)
+    except (CorruptionError, PackageNotFound) as error:
+        # bash could not source an ebuild that matters; its own words are on standard error.
+        culprit = str(error.args[0] if error.args else error)
+        raise Refused([{"kind": "invalid", "atom": culprit, "detail": "Portage cannot read its ebuild"}]) from error
     if not success:
         raise Refused(failures.of_graph(config.target_config, graph, declared))
     return _Answer(graph, declared).build()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List
 
+from portage.const import CUSTOM_MIRRORS_FILE
 from portage.dep import use_reduce
 from portage.exception import InvalidDependString, PortageException
+from portage.util import grabdict
 
 from . import roots
 from .refusal import Refused
@@ -39,7 +41,7 @@ def _of_package(config: Any, package: Dict[str, Any]) -> Dict[str, Any]:
     except InvalidDependString as error:
         raise Refused([{"kind": "invalid", "atom": f"={cpv}::{repository}", "detail": str(error)}]) from error
     digests = _digests(config, os.path.dirname(ebuild), tree)
-    mirrors = config.settings.thirdpartymirrors()
+    mirrors = _mirrors(config.settings)
     return {
         "cpv": cpv,
         "repository": repository,
@@ -49,6 +51,15 @@ def _of_package(config: Any, package: Dict[str, Any]) -> Dict[str, Any]:
             for name, uris in files.items()
         ],
     }
+
+
+def _mirrors(settings: Any) -> Dict[str, List[str]]:
+    """What each ``mirror://`` name means: the root's own ``etc/portage/mirrors`` first, then what the repositories say."""
+    custom = grabdict(os.path.join(settings["PORTAGE_CONFIGROOT"], CUSTOM_MIRRORS_FILE), recursive=1)
+    found: Dict[str, List[str]] = {name: list(places) for name, places in custom.items()}
+    for name, places in settings.thirdpartymirrors().items():
+        found[name] = list(dict.fromkeys(found.get(name, []) + list(places)))
+    return found
 
 
 def _digests(config: Any, directory: str, tree: str) -> Dict[str, Any]:
