@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from compatlayer.cli.main import compatlayer  # noqa: PLC0415
 
     try:
-        result = compatlayer.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        given = list(arguments) if arguments is not None else None
+        result = compatlayer.main(args=given, prog_name="compatlayer", standalone_mode=False)
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):

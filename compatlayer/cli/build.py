@@ -21,9 +21,13 @@ def plan() -> int:
     from compatlayer.report import plans  # noqa: PLC0415
 
     session = Session()
-    for target in session.targets:
-        work = installing.prepare(session.layer, session.version, target, session.state)
-        sys.stdout.write(plans.render(work.plan, session.settings.format, session.paint))
+    found = {
+        target.name: installing.prepare(session.layer, session.version, target, session.state).plan for target in session.targets
+    }
+    if session.settings.all_targets:
+        sys.stdout.write(plans.render_all(found, session.settings.format, session.paint))
+    else:
+        sys.stdout.writelines(plans.render(one, session.settings.format, session.paint) for one in found.values())
     return 0
 
 

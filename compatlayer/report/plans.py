@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from compatlayer.plan import Action, Kind, Plan
@@ -25,6 +26,15 @@ _VERB_WIDTH = max(len(kind.value) for kind in Kind)
 def render(plan: Plan, format_name: str = "text", paint: Paint | None = None) -> str:
     """The plan as one document that ends with a newline. Raises ``UsageError`` for an unknown format."""
     return pick(RENDERERS, format_name)(plan, paint or Paint())
+
+
+def render_all(plans: Mapping[str, Plan], format_name: str = "text", paint: Paint | None = None) -> str:
+    """Several plans, by the name of their target, as one document: with headings, or as one JSON object by target."""
+    if format_name == "json":
+        return to_json({target: json.loads(as_json(plan, Paint())) for target, plan in plans.items()})
+    paint = paint or Paint()
+    heading = "## {}\n\n" if format_name == "markdown" else paint.strong("{}") + "\n"
+    return "\n".join(heading.format(target) + render(plan, format_name, paint) for target, plan in plans.items())
 
 
 def text(plan: Plan, paint: Paint) -> str:
