@@ -89,8 +89,10 @@ class JsonPipe:
         if not self.alive:
             return
         self._stdin.close()
-        self._ended_soon()
-        self.kill()
+        if self._ended_soon():
+            self._stdout.close()
+        else:
+            self.kill()
 
     def kill(self) -> None:
         """End the child and whatever it has started, now; reaps it."""
@@ -98,9 +100,31 @@ class JsonPipe:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
+        self._end_what_it_started()
         self._stdout.close()
         if not self._stdin.closed:
             self._stdin.close()
+
+    def _end_what_it_started(self) -> None:
+        """End what has left the child's group: Portage gives each ebuild that it sources a session of its own.
+
+        Whatever writes its standard error to our nameless log file was started by the child. Where there is no /proc, such a
+        process ends by itself when it is done.
+        """
+        for _ in range(5):
+            found = [pid for pid in _processes() if self._writes_to_log(pid)]
+            if not found:
+                return
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _writes_to_log(self, pid: int) -> bool:
+        try:
+            return os.path.samestat(Path(f"/proc/{pid}/fd/2").stat(), os.fstat(self._log.fileno()))
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Close, and drop the child's messages too."""
@@ -197,3 +221,11 @@ class JsonPipe:
         words = self.last_words()
         cause = "\n".join([*causes, *([f"its last words:\n{words}"] if words else [])])
         return WorkerError(fact, cause=cause or None, hint="run again with -v; if it happens again, it is a bug")
+
+
+def _processes() -> list[int]:
+    """The ids of all processes that can be seen; none where there is no /proc."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []

@@ -50,50 +50,65 @@ def slow_root(tmp_path: Path) -> Path:
     return write_root(tmp_path / "root", [tree])
 
 
+def listeners(root: Path) -> list[str]:
+    """Processes that wait at the slow root's FIFO."""
+    silence = root.parent / "silence"
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and any(os.path.samefile(file, silence) for file in (entry / "fd").iterdir()):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for_listeners(root: Path) -> None:
+    """Until the ebuild is being sourced."""
+    deadline = time.monotonic() + 20
+    while not listeners(root):
+        assert time.monotonic() < deadline, "the ebuild is never sourced"
+        time.sleep(0.02)
+
+
+def nobody_listens(root: Path) -> bool:
+    """Whether all that the worker had started is gone, given a moment to die."""
+    deadline = time.monotonic() + 5
+    while listeners(root) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return listeners(root) == []
+
+
 def test_a_worker_killed_in_the_middle_of_a_request_is_an_error_and_reaped(slow_root: Path) -> None:
     with Worker() as worker:
-        assert worker.versions.portage
-        timer = threading.Timer(0.7, os.kill, (worker.pid, signal.SIGKILL))
-        timer.start()
-        began = time.monotonic()
+
+        def kill_it() -> None:
+            wait_for_listeners(slow_root)
+            os.kill(worker.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_it)
+        killer.start()
         with pytest.raises(WorkerError) as caught:
             worker.closure(slow_root, ["app-misc/slow"])
-        timer.join()
-        assert time.monotonic() - began < 20
+        killer.join()
         assert caught.value.fact == "Portage's worker was killed by SIGKILL during 'closure'"
         assert caught.value.exit_code == 3
         assert gone(worker.pid)
+        assert nobody_listens(slow_root)
         with pytest.raises(WorkerError, match="is no longer running"):
             worker.closure(slow_root, ["app-misc/slow"])
 
 
 def test_a_worker_that_hangs_is_ended_with_all_it_started(slow_root: Path) -> None:
-    with Worker(timeout_s=1.5) as worker:
-        assert worker.versions.portage
-        session = worker.pid
+    with Worker(timeout_s=2.5) as worker:
+        watcher = threading.Thread(target=wait_for_listeners, args=(slow_root,))
+        watcher.start()
         with pytest.raises(WorkerError) as caught:
             worker.closure(slow_root, ["app-misc/slow"])
-        assert caught.value.fact == "Portage's worker did not answer 'closure' within 1.5 s"
+        watcher.join()
+        assert caught.value.fact == "Portage's worker did not answer 'closure' within 2.5 s"
         assert gone(worker.pid)
-    for _ in range(100):
-        if not session_members(session):
-            break
-        time.sleep(0.02)
-    assert session_members(session) == []
-
-
-def session_members(session: int) -> list[int]:
-    """Processes of that session that still run."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
+        assert nobody_listens(slow_root)
 
 
 def test_a_worker_that_does_not_even_read_is_a_time_out(tmp_path: Path) -> None:
@@ -151,9 +166,10 @@ def test_a_worker_that_closes_its_pipe_but_stays_is_ended(scripted, monkeypatch:
 
 
 def test_half_an_answer_and_then_death_is_an_error(scripted) -> None:
-    with scripted('sys.stdout.write(\'{"id": 1, "ok"\'); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGSEGV)') as worker:
-        with pytest.raises(WorkerError, match="was killed by SIGSEGV during 'hello'"):
-            worker.versions  # noqa: B018 - asks
+    half = '{"id": 1, "ok"'
+    body = f"sys.stdout.write({half!r}); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGSEGV)"
+    with scripted(body) as worker, pytest.raises(WorkerError, match="was killed by SIGSEGV during 'hello'"):
+        worker.versions  # noqa: B018 - asks
 
 
 def test_a_bug_in_the_worker_is_told_with_its_traceback(tmp_path: Path) -> None:
@@ -206,6 +222,7 @@ def test_an_interruption_ends_the_worker(slow_root: Path) -> None:
             with pytest.raises(KeyboardInterrupt):
                 worker.closure(slow_root, ["app-misc/slow"])
             assert gone(worker.pid)
+            assert nobody_listens(slow_root)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
