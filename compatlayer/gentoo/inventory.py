@@ -133,7 +133,8 @@ def _value(directory: int, present: frozenset[str], key: str) -> str:
             raise Damaged(f"{key} is not a file")
         if found.st_size > MAX_VALUE_BYTES:
             raise Damaged(f"{key} is {found.st_size} bytes long")
-        content = os.read(file, MAX_VALUE_BYTES)
+        # os.read makes a buffer as large as it is told: ask for no more than there is.
+        content = os.read(file, found.st_size)
     finally:
         os.close(file)
     try:
