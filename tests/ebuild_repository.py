@@ -6,6 +6,7 @@ The md5-cache is written along with each ebuild, so that resolving needs no bash
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,10 @@ src_install() {
 	newins - "${PN}-${SLOT%/*}" <<< "${PVR}"
 }
 """
+
+
+# A phase function; Portage runs only those that the md5-cache names.
+PHASE = re.compile(r"^(?:src|pkg)_(\w+)\(\)", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -100,7 +105,7 @@ class TinyRepository:
         name = package_name(rest)
         metadata = {
             "BDEPEND": bdepend,
-            "DEFINED_PHASES": "install",
+            "DEFINED_PHASES": " ".join(sorted(set(PHASE.findall(phases)))) or "-",
             "DEPEND": depend,
             "DESCRIPTION": f"Tiny {name}",
             "EAPI": "8",

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -191,3 +194,11 @@ def test_an_inventory_survives_the_way_through_a_document(tmp_path: Path) -> Non
     (record(tmp_path, "a/d-1") / "SLOT").unlink()
     found = inventory.read(tmp_path)
     assert inventory.from_document(inventory.to_document(found)) == found
+
+
+def test_another_process_can_read_it_where_only_that_one_sees_it(tmp_path: Path) -> None:
+    record(tmp_path, "a/b-1", USE="x", IUSE="x y")
+    done = subprocess.run(
+        [sys.executable, "-m", "compatlayer.gentoo.inventory", tmp_path], check=True, capture_output=True, text=True
+    )
+    assert inventory.from_document(json.loads(done.stdout)) == inventory.read(tmp_path)
