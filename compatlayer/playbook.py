@@ -66,7 +66,6 @@ def run(playbook: Playbook, view: View, monitor: Monitor) -> Outcome:
         private_data_dir=str(directory),
         playbook=str(playbook.file),
         inventory=str(directory / "inventory" / "hosts"),
-        extravars=dict(playbook.variables),
         ident="ansible",
         quiet=True,
         json_mode=False,
@@ -98,6 +97,10 @@ def _prepare(playbook: Playbook) -> None:
     inventory = playbook.run_directory / "inventory" / "hosts"
     inventory.parent.mkdir(parents=True, exist_ok=True)
     inventory.write_text("[layer]\nstage ansible_connection=local\n", encoding="utf-8")
+    # In a file: the kernel reads no argument longer than 128 KiB, and the packages of a real layer are longer than that.
+    variables = playbook.run_directory / "env" / "extravars"
+    variables.parent.mkdir(exist_ok=True)
+    variables.write_text(json.dumps(playbook.variables), encoding="utf-8")
     playbook.progress_file.parent.mkdir(parents=True, exist_ok=True)
     playbook.progress_file.write_bytes(b"")
 

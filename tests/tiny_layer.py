@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -39,8 +40,8 @@ SOURCE = Path(compatlayer.__file__).parent.parent
 USER_ID = 23456
 TIMEOUT_S = 120
 
-# What Portage records about when and in which order it merged, and the caches and locks it makes on the way.
-TIMES = ("BUILD_TIME", "COUNTER", "environment.bz2")
+# What records when and in which order packages were merged: Portage's values, and its caches of them.
+TIMES = ("BUILD_TIME", "COUNTER", "counter", "environment.bz2", "vdb_metadata.pickle", "mtimedb", "vdb_blockers.pickle")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TinyLayer:
     directory: Path
     user_id: int = field(default_factory=os.geteuid)
     prefix: str = PREFIX
-    declared: list[str] = field(default_factory=list)
+    source: Path = SOURCE
 
     def __post_init__(self) -> None:
         self.repository = self.new_repository("tiny")
@@ -100,7 +101,6 @@ class TinyLayer:
 
     def declare(self, *packages: str, repositories: Sequence[str] = ("tiny",), more: str = "") -> None:
         """Declare ``category/name``, ``category/name=version`` or ``…::repository``, and write what is declared."""
-        self.declared = list(packages)
         lines = [f"  - {{name: {name}, path: {name}}}" for name in repositories]
         text = f"""\
             name: tiny
@@ -143,7 +143,7 @@ class TinyLayer:
         self._give_away()
         done = subprocess.run(
             self.command(*arguments),
-            cwd=SOURCE,
+            cwd=self.source,
             env=self._environment(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -161,7 +161,7 @@ class TinyLayer:
         self._give_away()
         with subprocess.Popen(
             self.command(*arguments),
-            cwd=SOURCE,
+            cwd=self.source,
             env=self._environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -199,17 +199,16 @@ class TinyLayer:
         assert not found.unreadable
         return [package.id.cpv for package in found]
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, tuple[str, ...]]:
         """Everything in the stage by path, without what records when and in which order it was merged."""
-        manifest = Manifest.of_tree(self.upper)
         found = {}
-        for entry in manifest:
-            path = str(entry.path)
-            if path.startswith("var/db/pkg/") and path.rsplit("/", 1)[-1] in TIMES:
-                continue
-            if path in ("var/cache/edb/counter", "var/lib/portage/config") or path.startswith("var/cache/edb/"):
-                continue
-            found[path] = entry
+        for entry in Manifest.of_tree(self.upper):
+            record = {name: value for name, value in entry.record().items() if name not in ("path", "mtime")}
+            if entry.path.startswith("var/db/pkg/") and entry.path.endswith("/CONTENTS"):
+                record = {"lines": re.sub(r" \d+$", "", (self.upper / entry.path).read_text(), flags=re.MULTILINE)}
+            elif Path(entry.path).name in TIMES:
+                record = {}
+            found[entry.path] = tuple(f"{name}={value}" for name, value in sorted(record.items()))
         return found
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:

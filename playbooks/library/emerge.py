@@ -101,13 +101,18 @@ UNMERGED = re.compile(r">>> unmerge success: (\S+)")
 FAILED_PHASE = re.compile(r"ERROR: (\S+?)(?:::\S+)? failed(?: \((\w+) phase\))?:")
 FAILED_PACKAGE = re.compile(r"(?:>>> Failed to (?:emerge|install)|Fetch failed for|fetch failed for) '?([^\s',]+)")
 BUILD_LOG = re.compile(r"(?:complete build log is located at|Log file:)\s+'([^']+)'")
+# Portage's exit code is 1 for everything; its words tell what happened, the more particular ones first.
 KINDS = (
-    ("digest", ("VERIFY FAILED!", "Digest verification failed", "Manifest")),
+    ("digest", ("!!! Reason: ", "VERIFY FAILED!", "Digest verification failed")),
     ("fetch", ("Couldn't download", "Fetch failed", "fetch failed")),
     ("unsatisfied", ("no ebuilds to satisfy", "unsatisfied")),
     ("masked", ("masked by:", "have been masked")),
     ("phase", ("phase):",)),
 )
+LAST_LINES = 15
+# What Portage adds below a failed phase: advice, and paths that are told apart from it.
+ADVICE = re.compile(r"^ \*\s*(?:If you need support|the complete build log and|The complete build log|For convenience, a symlink|"
+                    r"The ebuild environment file|Working directory:|S: ')")
 POLL_S = 0.2
 
 
@@ -221,6 +226,13 @@ def run_emerge(module, arguments, total=0):
     return process.returncode, text
 
 
+def last_lines(text):
+    """The last lines that say something; what the build itself said comes before Portage's account of it."""
+    lines = [COLOUR.sub("", line).rstrip() for line in text.splitlines()]
+    lines = [line for line in lines if line.strip(" *") and not ADVICE.match(line)]
+    return lines[-LAST_LINES:]
+
+
 def failure_of(returncode, text, output_path):
     """What went wrong, read from Portage's text, since its exit code is 1 for everything."""
     phase_match = FAILED_PHASE.search(text)
@@ -230,15 +242,14 @@ def failure_of(returncode, text, output_path):
         kind = next((name for name, marks in KINDS if any(mark in text for mark in marks)), kind)
     if phase_match:
         kind = "phase" if kind not in ("digest", "fetch") else kind
-    log_match = BUILD_LOG.findall(text)
-    log = log_match[-1] if log_match else output_path
-    lines = [line.rstrip() for line in (read(log) or text).splitlines() if line.strip()]
+    log_match = BUILD_LOG.search(text) if phase_match else None
+    log = log_match.group(1) if log_match else output_path
     return {
         "kind": kind,
         "package": package_match.group(1) if package_match else "",
         "phase": (phase_match.group(2) or "") if phase_match else "",
         "log": log,
-        "last_lines": [COLOUR.sub("", line) for line in lines[-15:]],
+        "last_lines": last_lines(read(log) or text),
         "returncode": returncode,
     }
 
