@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ ROOT = PurePosixPath("/compatlayer")
 # A generated ebuild repository that only says what mirror:// names mean on this machine. The build sees it, the layer does not.
 MACHINE_REPOSITORY = "compatlayer-machine"
 PROVENANCE = PurePosixPath("usr/share/compatlayer/provenance.json")
+# Where the C library of a layer looks for locales (standalone's configure line says the same).
+LOCALES = PurePosixPath("usr/lib/locale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +136,11 @@ def converge(work: Work, stage: Stage, places: Places, options: Options, monitor
     _write_inputs(work.chosen, places)
     view = _view(work.chosen, stage, places, options)
     view.check()
-    variables = _variables(work, places, options)
+    variables = _variables(work, places, options, _former(stage))
     try:
         return playbook.run(
             Playbook(
-                file=resource("playbooks") / "install.yml",
+                file=resource("playbooks") / ("update.yml" if _replaces(work.plan) else "install.yml"),
                 variables=variables,
                 environment=_ansible_environment(places, bound=options.bind),
                 run_directory=places.run,
@@ -163,8 +166,11 @@ def stamp(work: Work, stage: Stage) -> str:
     digest.update(json.dumps(_packages(work), sort_keys=True).encode())
     for name in ("playbooks", "roles"):
         digest.update(_tree_digest(resource(name)))
-    for path in (*sorted(selection.prefix_files(work.chosen)), PROVENANCE):
-        digest.update(f"{path}\0".encode() + _stage_content(stage, path) + b"\0")
+    made = (PROVENANCE, *selection.host_links(work.chosen), *selection.trusted_directories(work.chosen))
+    for path in (*sorted(selection.prefix_files(work.chosen)), *made):
+        digest.update(f"{path}\0".encode() + _stage_entry(stage, path) + b"\0")
+    if work.chosen.version.locales:
+        digest.update("\0".join(_stage_names(stage, LOCALES)).encode())
     return digest.hexdigest()
 
 
@@ -193,6 +199,9 @@ def provenance(work: Work) -> dict[str, object]:
         "tool": f"compatlayer {__version__}",
         "configuration_sha256": digest_of(selection.prefix_files(chosen)),
         "repositories": [{"name": repository.name, "commit": repository.commit} for repository in chosen.version.repositories],
+        "host_links": _links(selection.host_links(chosen)),
+        "trusted_dirs": [str(path) for path in selection.trusted_directories(chosen)],
+        "locales": list(chosen.version.locales),
         "declared": [{"atom": package.atom, "reason": package.reason} for package in chosen.packages],
         "packages": [
             {"cpv": one.id.cpv, "slot": one.slot, "repository": one.repository, "use": list(one.use)} for one in work.closure
@@ -253,7 +262,34 @@ def _is_hidden(path: Path) -> bool:
     return any(path.is_relative_to(hidden) for hidden in ("/tmp", "/var/tmp"))  # noqa: S108 (the view's own)
 
 
-def _variables(work: Work, places: Places, options: Options) -> dict[str, object]:
+def _replaces(plan: Plan) -> bool:
+    """Whether packages that are there already are replaced or removed, and not only new ones added."""
+    return any(action.comparison.installed is not None for action in plan if action.kind.builds or action.kind is Kind.REMOVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What the roles have made beside packages, as the last record of it says: links with their targets, and directories."""
+
+    links: Mapping[PurePosixPath, str]
+    directories: tuple[PurePosixPath, ...]
+
+
+def _former(stage: Stage) -> Former:
+    """What the last converge of this stage, or of what it stands on, has recorded."""
+    try:
+        document = json.loads(_stage_content(stage, PROVENANCE))
+        links = {PurePosixPath(link["path"]): str(link["target"]) for link in document["host_links"]}
+        return Former(links, tuple(PurePosixPath(path) for path in document["trusted_dirs"]))
+    except (ValueError, KeyError, TypeError):
+        return Former({}, ())  # no record yet, or one of a release that recorded neither
+
+
+def _links(links: Mapping[PurePosixPath, str]) -> list[dict[str, str]]:
+    return [{"path": str(path), "target": target} for path, target in links.items()]
+
+
+def _variables(work: Work, places: Places, options: Options, former: Former) -> dict[str, object]:
     chosen, bound = work.chosen, options.bind
     workshop = places.workshop(bound=bound)
     prefix = str(chosen.part.prefix)
@@ -266,6 +302,8 @@ def _variables(work: Work, places: Places, options: Options) -> dict[str, object
         "PORTAGE_REPOSITORIES": selection.repositories_text(chosen, everything),
     }
     jobs = options.jobs or chosen.host.cpu_count
+    links, directories = selection.host_links(chosen), selection.trusted_directories(chosen)
+    former_links = {path: target for path, target in former.links.items() if path not in {*links, *directories}}
     return {
         "ansible_python_interpreter": sys.executable,
         "host_preflight_prefix": prefix,
@@ -273,6 +311,19 @@ def _variables(work: Work, places: Places, options: Options) -> dict[str, object
         "portage_config_prefix": prefix,
         "portage_config_source": str(places.seen("files", bound=bound)),
         "overlay_repositories": [{"name": name, "location": str(path)} for name, path in locations.items()],
+        "packages_will_be_built": any(action.kind.builds for action in work.plan),
+        "host_symlinks_prefix": prefix,
+        "host_symlinks_links": _links(links),
+        "host_symlinks_former": _links(former_links),
+        "trusted_dirs_prefix": prefix,
+        "trusted_dirs_paths": [str(path) for path in directories],
+        "trusted_dirs_former": [str(path) for path in former.directories if path not in {*links, *directories}],
+        "locales_prefix": prefix,
+        "locales_names": list(chosen.version.locales),
+        "locales_directory": str(LOCALES),
+        "update_prefix": prefix,
+        "update_env_update": [str(workshop.python), str(workshop.emerge.with_name("env-update"))],
+        "update_environment": environment,
         "package_set_prefix": prefix,
         "package_set_emerge": [str(workshop.python), str(workshop.emerge)],
         "package_set_environment": environment,
@@ -332,15 +383,36 @@ def _on_host(text: str | None, places: Places) -> str | None:
 
 
 def _stage_content(stage: Stage, path: PurePosixPath) -> bytes:
-    """A file of the stage, from what was written or else from the tree below; empty when it is in neither."""
-    for tree in (stage.upper, stage.lower):
-        if tree is None:
-            continue
+    """A regular file of the stage, from what was written or else from the tree below it; empty when it is in neither."""
+    kind, _, content = _stage_entry(stage, path).partition(b":")
+    return content if kind == b"file" else b""
+
+
+def _stage_entry(stage: Stage, path: PurePosixPath) -> bytes:
+    """What the stage holds at a path, itself and not what a link there leads to."""
+    for tree in _trees(stage):
+        place = tree / path
         try:
-            return (tree / path).read_bytes()
-        except OSError:
+            mode = place.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                return b"link:" + os.fsencode(place.readlink())
+            if stat.S_ISREG(mode):
+                return b"file:" + place.read_bytes()
+        except FileNotFoundError:
             continue
-    return b""
+        except OSError as error:
+            return f"unreadable:{error.errno}".encode()
+        return b"directory:" if stat.S_ISDIR(mode) else b"absent:"  # a device is overlayfs's mark of a deletion
+    return b"absent:"
+
+
+def _stage_names(stage: Stage, path: PurePosixPath) -> list[str]:
+    """The names in a directory of the stage, of what was written and of the tree below it."""
+    return sorted({name for tree in _trees(stage) if (tree / path).is_dir() for name in os.listdir(tree / path)})
+
+
+def _trees(stage: Stage) -> list[Path]:
+    return [tree for tree in (stage.upper, stage.lower) if tree is not None]
 
 
 def _tree_digest(directory: Path) -> bytes:

@@ -105,6 +105,23 @@ def etc_portage(selection: Selection) -> Files:
     return files
 
 
+def host_links(selection: Selection) -> dict[PurePosixPath, str]:
+    """The declared links to the host, by path below the prefix, with what each holds: a path, or a variant."""
+    links = selection.version.host_links
+    return {link.path.relative_to("/"): link.target or str(link.path) for link in links}
+
+
+def trusted_directories(selection: Selection) -> tuple[PurePosixPath, ...]:
+    """The loader's directories that the layer has to make, by path below the prefix.
+
+    One elsewhere belongs to the host, and one that is declared as a link to the host is that link.
+    """
+    prefix, links = selection.part.prefix, host_links(selection)
+    declared = [PurePosixPath(text.replace("{prefix}", str(prefix))) for text in selection.version.trusted_dirs]
+    inside = [path.relative_to(prefix) for path in declared if path.is_relative_to(prefix)]
+    return tuple(path for path in inside if path not in links)
+
+
 def resolver_files(selection: Selection) -> Files:
     """The resolver's configuration root: repositories where they lie on this machine, without the sets."""
     locations = [
