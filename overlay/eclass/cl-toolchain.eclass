@@ -107,6 +107,24 @@ cl_objects() {
 	done
 }
 
+# @FUNCTION: cl_link
+# @USAGE: <argument>...
+# @INTERNAL
+# @DESCRIPTION:
+# Links. Directories named by the package come before those of LDFLAGS: what
+# is being built, not an older version that the layer already has, is linked.
+cl_link() {
+	local word
+	local -a directories=() others=()
+	for word in "${@}"; do
+		case ${word} in
+			-L*) directories+=( "${word}" ) ;;
+			*) others+=( "${word}" ) ;;
+		esac
+	done
+	cl_run ${CC} ${CFLAGS} "${directories[@]}" ${LDFLAGS} "${others[@]}"
+}
+
 # @FUNCTION: cl_shared_library
 # @USAGE: <file> <soname> <object, -l or -Wl argument>...
 # @DESCRIPTION:
@@ -114,7 +132,7 @@ cl_objects() {
 cl_shared_library() {
 	local file=${1} soname=${2}
 	shift 2
-	cl_run ${CC} ${CFLAGS} -shared ${LDFLAGS} -Wl,-soname,"${soname}" -o "${file}" "${@}"
+	cl_link -shared -Wl,-soname,"${soname}" -o "${file}" "${@}"
 	[[ ${file##*/} == "${soname}" ]] || ln -sf "${file##*/}" "${soname}" || die
 }
 
@@ -125,7 +143,7 @@ cl_shared_library() {
 cl_program() {
 	local file=${1}
 	shift
-	cl_run ${CC} ${CFLAGS} ${LDFLAGS} -o "${file}" "${@}"
+	cl_link -o "${file}" "${@}"
 }
 
 # @FUNCTION: cl_install_library
