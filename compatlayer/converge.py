@@ -77,6 +77,7 @@ class Places:
             "logs": self.run / "logs",
             "files": self.run / "files",
             "tools": self.state / "tools",
+            "toolchain": self.state / "toolchain" / self.part,
             "home": self.state / "home",
             "machine": self.state / "machine",
         }
@@ -103,6 +104,7 @@ class Places:
             packages=self.seen("packages", bound=bound),
             logs=self.seen("logs", bound=bound),
             tools=self.seen("tools", bound=bound),
+            toolchain=self.seen("toolchain", bound=bound),
             home=self.seen("home", bound=bound),
             python=PurePosixPath(sys.executable),
             emerge=PurePosixPath(sys.prefix) / "bin" / "emerge",
@@ -134,6 +136,7 @@ def converge(work: Work, stage: Stage, places: Places, options: Options, monitor
     """
     places.make()
     _write_inputs(work.chosen, places)
+    _lay_out_toolchain(work.chosen, places, bound=options.bind)
     view = _view(work.chosen, stage, places, options)
     view.check()
     variables = _variables(work, places, options, _former(stage))
@@ -222,6 +225,22 @@ def _write_inputs(chosen: Selection, places: Places) -> None:
     write_file(machine / "metadata" / "layout.conf", b"masters =\nthin-manifests = true\n")
 
 
+def _lay_out_toolchain(chosen: Selection, places: Places, *, bound: bool) -> None:
+    """Write the engine's compiler, where it has one of its own: anew each time, for the host's may have changed."""
+    toolchain = chosen.engine.toolchain(chosen.part, chosen.host, places.seen("toolchain", bound=bound))
+    directory = places.host["toolchain"]
+    _empty(directory)
+    if toolchain is None:
+        return
+    for path, text in (*toolchain.scripts.items(), *toolchain.files.items()):
+        write_file(directory / path, text.encode())
+    for path in toolchain.scripts:
+        (directory / path).chmod(0o755)
+    for path, target in toolchain.links.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).symlink_to(target)
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file of a run directory, making its directories; it need not survive a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +264,9 @@ def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> 
                 hint="leave --no-bind out: the view gives it one",
             )
         return unbound(chosen.part.prefix)
-    binds = [Bind(path, ROOT / name, writable=name not in ("files", "machine")) for name, path in places.host.items()]
+    binds = [
+        Bind(path, ROOT / name, writable=name not in ("files", "machine", "toolchain")) for name, path in places.host.items()
+    ]
     binds += [Bind(path, ROOT / "repositories" / name) for name, path in _repository_binds(chosen).items()]
     binds.append(Bind(places.run, PurePosixPath(places.run), writable=True))
     for path, content in account_files(chosen.host).items():

@@ -98,7 +98,7 @@ def etc_portage(selection: Selection) -> Files:
     target = selection.part.target
     declared = frozenset(package.name for package in selection.packages)
     files: dict[PurePosixPath, bytes] = {}
-    files.update(selection.engine.etc_portage(selection.part, selection.host, declared))
+    files.update(selection.engine.etc_portage(selection.part, selection.version, selection.host, declared))
     files.update(configuration.portage_files(selection.layer, target))
     for name, text in sets.render(selection.layer, [selection.version], [target]).items():
         files[PurePosixPath("sets", name)] = text.encode()

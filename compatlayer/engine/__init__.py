@@ -5,6 +5,7 @@ from __future__ import annotations
 from compatlayer.declaration.model import EngineName
 from compatlayer.engine.base import Engine
 from compatlayer.engine.guest import GuestEngine
+from compatlayer.engine.standalone import StandaloneEngine
 from compatlayer.errors import UsageError
 
 
@@ -12,6 +13,8 @@ def engine_for(name: EngineName) -> Engine:
     """The engine of that name. Raises ``UsageError`` for one that this release does not have yet."""
     if name == EngineName.GUEST:
         return GuestEngine()
+    if name == EngineName.STANDALONE:
+        return StandaloneEngine()
     raise UsageError(
         f"engine '{name}' is not available in this release", hint="set `engine: guest` for this version in layer.yaml"
     )

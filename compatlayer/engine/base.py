@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from compatlayer.declaration.model import EngineName, Part
+from compatlayer.declaration.model import EngineName, Part, Version
+from compatlayer.engine.wrapper import Toolchain
 
 Files = Mapping[PurePosixPath, bytes]
 
@@ -44,6 +45,7 @@ class Workshop:
     logs: PurePosixPath
     tools: PurePosixPath
     home: PurePosixPath
+    toolchain: PurePosixPath
     python: PurePosixPath
     emerge: PurePosixPath
 
@@ -56,9 +58,11 @@ class Engine(Protocol):
     def probe(self) -> Host:
         """Look at this machine. Raises ``HostError`` naming everything that is missing and how to install it."""
 
-    def etc_portage(self, part: Part, host: Host, declared: frozenset[str]) -> Files:
-        """The engine's own files by path below ``etc/portage``; ``declared`` are the ``category/name`` the layer itself installs.
-        """
+    def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
+        """The engine's own files by path below ``etc/portage``; ``declared`` are the ``category/name`` the layer itself installs."""
+
+    def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
+        """A compiler of the engine's own, laid out at ``place`` for the build; None when the host's is used as it is."""
 
     def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
         """What ``emerge`` finds in its environment: everything that belongs to this machine and not to the layer."""

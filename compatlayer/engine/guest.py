@@ -9,48 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from compatlayer.declaration.model import EngineName, Part
+from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine import host as machine
+from compatlayer.engine import settings
 from compatlayer.engine.base import Files, Host, Workshop
-from compatlayer.gentoo.portage_configuration import shell_quoted
+from compatlayer.engine.wrapper import Toolchain
 
 NEEDED = ("bash", "gcc", "g++", "make", "patch", "tar", "bzip2", "xz", "wget", "ld", "scanelf", "bwrap")
-
-# Gentoo's name of what a host program provides. Where the host has the program, and the layer does not declare the package, the
-# build dependency on it counts as met (portage(5), package.provided).
-PROVIDED: Mapping[str, str] = {
-    "gcc": "sys-devel/gcc",
-    "ld": "sys-devel/binutils",
-    "ldd": "sys-libs/glibc",
-    "make": "dev-build/make",
-    "patch": "sys-devel/patch",
-    "bash": "app-shells/bash",
-    "tar": "app-arch/tar",
-    "gzip": "app-arch/gzip",
-    "sed": "sys-apps/sed",
-    "gawk": "sys-apps/gawk",
-    "grep": "sys-apps/grep",
-    "find": "sys-apps/findutils",
-    "diff": "sys-apps/diffutils",
-    "perl": "dev-lang/perl",
-    "m4": "sys-devel/m4",
-    "bison": "sys-devel/bison",
-    "flex": "sys-devel/flex",
-    "autoconf": "dev-build/autoconf",
-    "automake": "dev-build/automake",
-    "pkg-config": "dev-util/pkgconf",
-    "msgfmt": "sys-devel/gettext",
-}
-
-# Portage's own, with less patience: an upstream that does not answer gives way to the next source.
-FETCH = 'wget -nv -t 2 -T 30 -O "${DISTDIR}/${FILE}" "${URI}"'
-RESUME = 'wget -nv -c -t 2 -T 30 -O "${DISTDIR}/${FILE}" "${URI}"'
-
-# Portage's own isolation needs privileges or programs that are not here; the stage's view isolates instead.
-FEATURES = (
-    "observability parallel-install compressdebug -binpkg-logs -buildpkg-live -ipc-sandbox -mount-sandbox -network-sandbox -news "
-    "-pid-sandbox -preserve-libs -qa-unresolved-soname-deps -sandbox -userfetch -userpriv -usersandbox -usersync -merge-sync"
-)
 
 
 class GuestEngine:
@@ -60,12 +25,12 @@ class GuestEngine:
 
     def probe(self) -> Host:
         """Look at this machine. Raises ``HostError`` naming every missing program and how to install it."""
-        return machine.look(NEEDED, [name for name in PROVIDED if name not in NEEDED])
+        return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED])
 
-    def etc_portage(self, part: Part, host: Host, declared: frozenset[str]) -> Files:
+    def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """``make.conf/00-engine`` and ``profile/package.provided/00-engine``: nothing in them names a machine or its paths."""
         libraries = f"{part.prefix}/usr/lib64"
-        settings = {
+        variables = {
             "CHOST": part.target.chost,
             "CBUILD": part.target.chost,
             "CFLAGS": "-O2 -pipe",
@@ -75,40 +40,14 @@ class GuestEngine:
             "GENTOO_MIRRORS": "",
             "USE": "prefix-guest",
         }
-        text = "# Written by compatlayer's engine 'guest'; the layer's own settings follow in the files after this one.\n"
-        text += "".join(f"{name}={shell_quoted(value)}\n" for name, value in settings.items())
-        return {
-            PurePosixPath("make.conf/00-engine"): text.encode(),
-            PurePosixPath("profile/package.provided/00-engine"): self._provided(host, declared),
-        }
+        files = {PurePosixPath("make.conf/00-engine"): settings.make_conf(self.name, variables)}
+        return files | dict(settings.package_provided(host, declared))
 
-    def _provided(self, host: Host, declared: frozenset[str]) -> bytes:
-        lines = ["# What the host brings along, found by asking its programs; the layer's own packages are not among it."]
-        for program, package in PROVIDED.items():
-            if program in host.versions and package not in declared:
-                lines.append(f"{package}-{host.versions[program]}")
-        return ("\n".join(lines) + "\n").encode()
+    def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
+        """None: the host's compiler is used as it is."""
+        return None
 
     def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
-        """Portage's directories, its user, the number of jobs and PATH: the layer's own programs first, then the host's."""
-        return {
-            "PORTAGE_OVERRIDE_EPREFIX": str(part.prefix),
-            "PATH": f"{part.prefix}/usr/bin:{part.prefix}/bin:{workshop.tools}:/usr/bin:/bin",
-            "HOME": str(workshop.home),
-            "DISTDIR": str(workshop.distfiles),
-            "PKGDIR": str(workshop.packages),
-            "RPMDIR": str(workshop.packages),
-            "PORTAGE_TMPDIR": str(workshop.build),
-            "PORTAGE_LOGDIR": str(workshop.logs),
-            "EMERGE_LOG_DIR": str(workshop.logs),
-            "PORTAGE_USERNAME": host.user,
-            "PORTAGE_GRPNAME": host.group,
-            "PORTAGE_INST_UID": str(host.uid),
-            "PORTAGE_INST_GID": str(host.gid),
-            "FEATURES": FEATURES,
-            "FETCHCOMMAND": FETCH,
-            "RESUMECOMMAND": RESUME,
-            "MAKEOPTS": f"-j{host.cpu_count}",
-            "LC_ALL": "C.UTF-8",
-            "TZ": "UTC",
-        }
+        """The layer's own programs come first in PATH, then the host's."""
+        path = f"{part.prefix}/usr/bin:{part.prefix}/bin:{workshop.tools}:/usr/bin:/bin"
+        return settings.environment(part, host, workshop, path)
