@@ -1,21 +1,26 @@
 """Which checks there are, and how they are run.
 
 A check is a function from a ``Context`` to findings, made known with ``@check``. A new one is a module in this package, named in
-``MODULES``; each of its findings is a class whose docstring is the long explanation.
+``MODULES``; each of its findings is a class whose docstring is the long explanation. A check that looks at files brings a visitor
+(``compatlayer.verify.reading``), so that the tree is walked and read once, whatever checks are run.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
 
-from compatlayer.declaration.model import DeclaredPackage, Part
+from compatlayer.declaration.model import DeclaredPackage, EngineName, HostLink, Part
 from compatlayer.errors import UsageError
 from compatlayer.findings import Finding
 from compatlayer.gentoo.packages import Closure, Inventory
+from compatlayer.tree.manifest import Manifest
+from compatlayer.verify.reading import Reading, Visitor, by_path
+from compatlayer.verify.reading.home import home_of
 
 # In the order in which they run and report: from the whole to the detail.
 MODULES = ("declared",)
@@ -26,7 +31,12 @@ class Context:
     """What a check may look at.
 
     ``prefix_tree`` is the prefix's own directory, wherever it is found on disk; nothing in it is run. ``closure``, ``declared``
-    and ``part`` are empty for a prefix that comes without a declaration.
+    and ``part`` are empty for a prefix that comes without a declaration; ``engine`` then is too, which is the strictest.
+
+    ``host_links`` are the declared ones, ``build_paths`` absolute directories of the machine that built this (its state
+    directory, the builder's home), which must not be found in any file. ``manifest`` is the recorded one, where there is one.
+    ``memory`` is the directory where what a full pass saw is kept for ``quick`` ones; with None neither happens. ``reading`` is
+    set while checks are run: the one pass over the tree that they share.
     """
 
     prefix_tree: Path
@@ -34,16 +44,44 @@ class Context:
     closure: Closure | None = None
     declared: tuple[DeclaredPackage, ...] = ()
     part: Part | None = None
+    engine: EngineName | None = None
+    host_links: tuple[HostLink, ...] = ()
+    build_paths: tuple[PurePosixPath, ...] = ()
+    manifest: Manifest | None = None
+    memory: Path | None = None
+    quick: bool = False
+    reading: Reading | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The absolute path at which the prefix lives: the part's, else what its packages say, else where it was found."""
+        return str(self.part.prefix) if self.part else home_of(self.prefix_tree, self.inventory)
+
+    @property
+    def pass_(self) -> Reading:
+        """The shared pass; only checks may ask for it."""
+        if self.reading is None:
+            raise ValueError("the tree is read only while checks are run")
+        return self.reading
+
+    def in_order(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Findings as they are reported: by package in version order, those without one last, then by path."""
+        ranks = {package.id.cpv: rank for rank, package in enumerate(self.inventory)}
+        return sorted(findings, key=lambda one: (ranks.get(one.package, len(ranks)), by_path(one.path), one.identifier))
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A registered check; ``summary`` is its line in lists, ``needs_declaration`` says that it has no meaning without one."""
+    """A registered check; ``summary`` is its line in lists, ``needs_declaration`` says that it has no meaning without one.
+
+    ``visitor`` makes what looks at the files for it.
+    """
 
     name: str
     summary: str
     run: Callable[[Context], Iterator[Finding]]
     needs_declaration: bool = False
+    visitor: Callable[[Context], Visitor] | None = None
 
     def applies_to(self, context: Context) -> bool:
         """Whether ``context`` holds what this check needs."""
@@ -62,16 +100,19 @@ _checks: dict[str, Check] = {}
 
 
 def check(
-    name: str, *, needs_declaration: bool = False
+    name: str, *, needs_declaration: bool = False, visitor: Callable[[Context], Visitor] | None = None
 ) -> Callable[[Callable[[Context], Iterator[Finding]]], Callable[[Context], Iterator[Finding]]]:
-    """Make a function known as the check ``name``; the first line of its docstring becomes the summary."""
+    """Make a function known as the check ``name``; the first line of its docstring becomes the summary.
+
+    ``visitor`` is called with the context, in each process that reads the tree.
+    """
 
     def register(function: Callable[[Context], Iterator[Finding]]) -> Callable[[Context], Iterator[Finding]]:
         known = _checks.get(name)
         if known is not None and known.run.__module__ != function.__module__:
             raise ValueError(f"check {name!r} is already taken by {known.run.__module__}")
         summary = (function.__doc__ or "").strip().partition("\n")[0]
-        _checks[name] = Check(name, summary, function, needs_declaration)
+        _checks[name] = Check(name, summary, function, needs_declaration, visitor)
         return function
 
     return register
@@ -99,8 +140,17 @@ def select(context: Context, names: Sequence[str] | None = None) -> Selected:
 
 
 def findings(context: Context, names: Sequence[str] | None = None) -> Iterator[Finding]:
-    """Run the checks and pass their findings on as they come: check by check, each in its own fixed order."""
-    for one in select(context, names).run:
+    """Run the checks and pass their findings on as they come: check by check, each in its own fixed order.
+
+    A caller that wants to know how much was read gives a ``context`` with a ``reading`` of its own, and asks that afterwards.
+    """
+    chosen = select(context, names).run
+    reading = context.reading or Reading(context.prefix_tree, context.prefix, context.inventory)
+    context = replace(context, reading=reading)
+    for one in chosen:
+        if one.visitor is not None:
+            reading.join(one.name, partial(one.visitor, context))
+    for one in chosen:
         yield from one.run(context)
 
 
