@@ -13,6 +13,7 @@ from compatlayer.cli.context import global_options
 
 # verb → (module, function, the line that --help shows). In the order in which a layer is made.
 VERBS: Mapping[str, tuple[str, str, str]] = {
+    "init": ("init", "init", "Make a layer repository: a new one, from EESSI's data, or from a prefix."),
     "check": ("declare", "check", "Check the declaration, and everything that can be resolved from it."),
     "sets": ("declare", "sets", "Render the package sets for Portage."),
     "schema": ("declare", "schema", "Print the JSON Schema of layer.yaml or of a set file."),
