@@ -71,10 +71,8 @@ def prepare(
 def resolve(chosen: Selection, state: Path) -> Closure:
     """The closure of a selection, by Portage's resolver over an empty package database."""
     root = resolver_root(chosen, state)
-    target = chosen.part.target.name
-    atoms = {one.rendered_name(target): [package.atom for package in one.for_target(target)] for one in chosen.version.sets}
     with Worker() as worker:
-        return worker.closure(root, atoms)
+        return worker.closure(root, chosen.atoms)
 
 
 def installed(stage: Stage, *, bind: bool = True) -> Inventory:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from compatlayer import trees
 from compatlayer.declaration import configuration, sets
 from compatlayer.declaration.model import DeclaredPackage, EbuildRepository, Layer, Part, Target, Version
 from compatlayer.engine import engine_for
@@ -37,6 +38,12 @@ class Selection:
     def set_names(self) -> tuple[str, ...]:
         """The sets as Portage knows them on this target."""
         return tuple(one.rendered_name(self.part.target.name) for one in self.version.sets)
+
+    @property
+    def atoms(self) -> dict[str, list[str]]:
+        """The declared atoms by set, as the resolver takes them."""
+        target = self.part.target.name
+        return {one.rendered_name(target): [package.atom for package in one.for_target(target)] for one in self.version.sets}
 
     @property
     def profile(self) -> str:
@@ -76,13 +83,15 @@ def choose_target(layer: Layer, name: str) -> Target:
     )
 
 
-def repository_directory(layer: Layer, repository: EbuildRepository) -> Path:
-    """The directory on this machine that holds an ebuild repository. Raises ``UsageError`` for one that is not here."""
-    if repository.path is None:
-        raise UsageError(
-            f"the ebuild repository '{repository.name}' is declared by URL, and this release reads local paths only",
-            hint="check it out and declare it with `path:`",
-        )
+def repository_directory(layer: Layer, repository: EbuildRepository, state: Path) -> Path:
+    """The directory on this machine that holds an ebuild repository; one with URL and commit is fetched where it has to be.
+
+    Raises ``UsageError`` for a path that is no ebuild repository, ``RepositoryError`` for a commit that cannot be had.
+    """
+    pin = trees.pin(repository, state)
+    if pin is not None:
+        return trees.tree(pin)
+    assert repository.path is not None, "a repository has a path, or URL and commit: declaration.agreement"
     directory = layer.root / repository.path
     if not (directory / "profiles" / "repo_name").is_file():
         raise UsageError(
@@ -122,10 +131,10 @@ def trusted_directories(selection: Selection) -> tuple[PurePosixPath, ...]:
     return tuple(path for path in inside if path not in links)
 
 
-def resolver_files(selection: Selection) -> Files:
+def resolver_files(selection: Selection, state: Path) -> Files:
     """The resolver's configuration root: repositories where they lie on this machine, without the sets."""
     locations = [
-        RepositoryLocation(repository.name, PurePosixPath(repository_directory(selection.layer, repository)))
+        RepositoryLocation(repository.name, PurePosixPath(repository_directory(selection.layer, repository, state)))
         for repository in selection.version.repositories
     ]
     return _root(selection, locations, etc_portage(selection))
@@ -151,7 +160,8 @@ def repositories_text(selection: Selection, locations: Mapping[str, PurePosixPat
 def resolver_root(chosen: Selection, state: Path) -> Path:
     """The configuration root that Portage resolves this selection against, written where it has changed."""
     root = state / "resolve" / f"{chosen.part.version}-{chosen.part.target.name}"
-    portage_configuration.write_config_root(root, resolver_files(chosen))
+    portage_configuration.write_config_root(root, resolver_files(chosen, state))
+    trees.complete_caches(chosen.version.repositories, root, state)
     return root
 
 

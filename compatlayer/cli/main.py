@@ -18,6 +18,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
     "sets": ("declare", "sets", "Render the package sets for Portage."),
     "schema": ("declare", "schema", "Print the JSON Schema of layer.yaml or of a set file."),
     "plan": ("build", "plan", "Show what would change, and why."),
+    "mirror": ("mirror", "mirror", "Every source file, verified, ours: fill, verify, serve, status, prune, export, import."),
     "install": ("build", "install", "Converge the stage to the declaration."),
     "enter": ("inside", "enter", "Run a shell or a command inside the layer."),
     "stage": ("stages", "stage", "Local changes: list, diff, drop."),

@@ -6,13 +6,14 @@ values, so that a plan and the build it announces cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Protocol
 
 from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine.wrapper import Toolchain
+from compatlayer.gentoo.packages import Distfile
 
 Files = Mapping[PurePosixPath, bytes]
 
@@ -66,3 +67,6 @@ class Engine(Protocol):
 
     def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
         """What ``emerge`` finds in its environment: everything that belongs to this machine and not to the layer."""
+
+    def sources(self) -> Sequence[Distfile]:
+        """Source files that the engine itself needs, beyond those of the packages; the mirror keeps them as well."""

@@ -6,7 +6,7 @@ Follows what Gentoo Prefix calls a guest: https://wiki.gentoo.org/wiki/Project:P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from compatlayer.declaration.model import EngineName, Part, Version
@@ -51,3 +51,7 @@ class GuestEngine:
         """The layer's own programs come first in PATH, then the host's."""
         path = f"{part.prefix}/usr/bin:{part.prefix}/bin:{workshop.tools}:/usr/bin:/bin"
         return settings.environment(part, host, workshop, path)
+
+    def sources(self) -> Sequence[Distfile]:
+        """None: the toolchain is the host's."""
+        return ()

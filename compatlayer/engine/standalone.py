@@ -8,7 +8,7 @@ through a wrapper (``wrapper``) that cannot see the host's headers and libraries
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from compatlayer import process
@@ -17,6 +17,7 @@ from compatlayer.engine import host as machine
 from compatlayer.engine import settings, wrapper
 from compatlayer.engine.base import Files, Host, Workshop
 from compatlayer.engine.wrapper import Compiler, Toolchain
+from compatlayer.gentoo.packages import Distfile
 
 # The C library's makefiles want bison, gawk and Python beside a compiler.
 NEEDED = (
@@ -64,6 +65,10 @@ class StandaloneEngine:
         # The C library's ebuild builds with the compiler as the host has it.
         variables |= {"CL_HOST_CC": "/usr/bin/gcc", "CL_HOST_CXX": "/usr/bin/g++"}
         return variables
+
+    def sources(self) -> Sequence[Distfile]:
+        """None: the C library and its kin are packages, and the compiler is the host's."""
+        return ()
 
 
 def compiler() -> Compiler:

@@ -1,0 +1,203 @@
+"""The mirror's index: where each file came from, what it must be, and who needs it. SQLite, one file, safe to lose.
+
+Files are the truth: a lost index is made again by ``mirror fill``, which re-hashes what it finds. A row is committed before the
+file gets its name, so that a file without a row is one that nobody has vouched for.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from compatlayer.errors import DistfileError
+from compatlayer.mirror.distfiles import Need, Restrictions, Wants
+
+_VERSION = 1
+_SCHEMA = """
+create table file (
+    name text primary key, size_bytes integer not null, hashes text not null, content text not null, mtime_ns integer not null,
+    origin text not null, url text not null, fetched_at_utc text not null, verified_at_utc text not null,
+    restrict_words text not null, unneeded_since_utc text, upstream text, probed_at_utc text
+) without rowid;
+create index file_content on file (content);
+create table need (name text, part text, package text, primary key (name, part, package)) without rowid;
+create index need_part on need (part);
+create table kept (holder text, name text, primary key (holder, name)) without rowid;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of the store.
+
+    ``origin`` is ``own mirror``, ``mirror://NAME``, ``upstream``, ``file``, ``same content`` or ``bundle``; ``upstream`` what the
+    last probe found: ``there``, ``gone`` or ``unknown``. ``mtime_ns`` is the file's when it was last hashed. Times are UTC, ISO 8601.
+    """
+
+    name: str
+    size_bytes: int
+    hashes: Mapping[str, str]
+    mtime_ns: int
+    origin: str
+    url: str
+    fetched_at_utc: str
+    verified_at_utc: str
+    restrict: Restrictions = field(default_factory=Restrictions)
+    unneeded_since_utc: str | None = None
+    upstream: str | None = None
+    probed_at_utc: str | None = None
+
+    @property
+    def content(self) -> str:
+        """What equal files have in common, and others do not."""
+        return content_key(self.size_bytes, self.hashes)
+
+
+def content_key(size_bytes: int, hashes: Mapping[str, str]) -> str:
+    """The size and the first strong hash."""
+    for name in ("BLAKE2B", "SHA512"):
+        if name in hashes:
+            return f"{name}:{hashes[name]}:{size_bytes}"
+    name = min(hashes, default="")
+    return f"{name}:{hashes.get(name, '')}:{size_bytes}"
+
+
+def now_utc() -> str:
+    """The time as the index writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Index:
+    """The index in one file; any thread may call, one at a time gets through."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it. Raises ``DistfileError`` for a file that is not an index of this version."""
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            self._database.execute("pragma journal_mode=wal")
+            self._database.execute("pragma synchronous=normal")
+            self._prepare()
+        except sqlite3.Error as error:
+            raise _damaged(path, error) from error
+
+    def close(self) -> None:
+        """Write everything to the one file, and close it."""
+        with self._lock:
+            self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block's changes, or none."""
+        with self._lock:
+            if self._database.in_transaction:
+                yield self._database
+                return
+            self._database.execute("begin immediate")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("rollback")
+                raise
+            self._database.execute("commit")
+
+    def record(self, entry: Entry) -> None:
+        """Add or replace a file."""
+        row = (
+            entry.name, entry.size_bytes, json.dumps(dict(entry.hashes), sort_keys=True), entry.content, entry.mtime_ns, entry.origin,
+            entry.url, entry.fetched_at_utc, entry.verified_at_utc, str(entry.restrict), entry.unneeded_since_utc, entry.upstream,
+            entry.probed_at_utc,
+        )  # fmt: skip
+        with self.transaction() as database:
+            database.execute(f"insert or replace into file values ({', '.join('?' * len(row))})", row)  # noqa: S608
+
+    def forget(self, name: str) -> None:
+        """Remove a file's row; who needs it stays known."""
+        with self.transaction() as database:
+            database.execute("delete from file where name = ?", (name,))
+
+    def get(self, name: str) -> Entry | None:
+        """The row of one file."""
+        return next(iter(self._select("where name = ?", (name,))), None)
+
+    def entries(self) -> dict[str, Entry]:
+        """All rows by name, in order of names."""
+        return {entry.name: entry for entry in self._select("order by name")}
+
+    def with_content(self, content: str) -> list[Entry]:
+        """The files that hold the same bytes."""
+        return self._select("where content = ? order by name", (content,))
+
+    def set_needs(self, wants: Wants) -> None:
+        """Say anew what the parts of ``wants`` need; those of other parts stay."""
+        rows = [(file.name, need.part, need.package) for file in wants.files.values() for need in file.needs]
+        with self.transaction() as database:
+            database.executemany("delete from need where part = ?", [(part,) for part in wants.parts])
+            database.executemany("insert or ignore into need values (?, ?, ?)", rows)
+
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        """Who needs each file, by the files' names."""
+        found: dict[str, list[Need]] = {}
+        with self._lock:
+            for name, part, package in self._database.execute("select * from need order by name, part, package"):
+                found.setdefault(name, []).append(Need(part, package))
+        return {name: tuple(needs) for name, needs in found.items()}
+
+    def keep(self, holder: str, names: Iterable[str]) -> None:
+        """Hold files for something that outlives the declaration, such as ``revision abc of test``."""
+        with self.transaction() as database:
+            database.executemany("insert or ignore into kept values (?, ?)", [(holder, name) for name in names])
+
+    def let_go(self, holder: str) -> None:
+        """The holder is gone."""
+        with self.transaction() as database:
+            database.execute("delete from kept where holder = ?", (holder,))
+
+    def kept(self) -> dict[str, tuple[str, ...]]:
+        """The holders of each kept file."""
+        found: dict[str, list[str]] = {}
+        with self._lock:
+            for holder, name in self._database.execute("select holder, name from kept order by holder"):
+                found.setdefault(name, []).append(holder)
+        return {name: tuple(holders) for name, holders in found.items()}
+
+    def _select(self, tail: str, values: Sequence[object] = ()) -> list[Entry]:
+        with self._lock:
+            return [_entry(row) for row in self._database.execute(f"select {_COLUMNS} from file {tail}", values)]  # noqa: S608
+
+    def _prepare(self) -> None:
+        (version,) = self._database.execute("pragma user_version").fetchone()
+        if version == 0:
+            self._database.executescript(f"begin; {_SCHEMA} pragma user_version = {_VERSION}; commit;")
+        elif version != _VERSION:
+            raise DistfileError(
+                f"{self.path} was written by another version of compatlayer",
+                cause=f"its format is {version}, this one knows {_VERSION}",
+                hint="delete it: `compatlayer mirror fill` makes it again from the files",
+            )
+
+
+_COLUMNS = ", ".join("restrict_words" if one.name == "restrict" else one.name for one in fields(Entry))
+
+
+def _entry(row: Sequence[object]) -> Entry:
+    values = dict(zip((one.name for one in fields(Entry)), row, strict=True))
+    words = str(values["restrict"]).split()
+    values["restrict"] = Restrictions("fetch" in words, "mirror" in words, "bindist" in words)
+    values["hashes"] = json.loads(str(values["hashes"]))
+    return Entry(**values)  # type: ignore[arg-type]
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> DistfileError:
+    return DistfileError(
+        f"the mirror's index {path} cannot be used",
+        cause=str(error),
+        hint="if it is damaged, delete it: `compatlayer mirror fill` makes it again from the files",
+    )
