@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import stat
 import sys
@@ -25,6 +26,7 @@ from compatlayer.gentoo.packages import Closure
 from compatlayer.gentoo.portage_configuration import digest_of
 from compatlayer.journal import write_atomically
 from compatlayer.mirror import names as mirror_names
+from compatlayer.mirror import store
 from compatlayer.plan import Kind, Plan
 from compatlayer.playbook import Outcome, Playbook
 from compatlayer.progress import Monitor
@@ -36,6 +38,8 @@ from compatlayer.stage import Bind, Stage, View, unbound
 ROOT = PurePosixPath("/compatlayer")
 # A generated ebuild repository that only says what mirror:// names mean on this machine. The build sees it, the layer does not.
 MACHINE_REPOSITORY = "compatlayer-machine"
+# Places that a build may read, and no more.
+_READ_ONLY = ("files", "machine", "mirror", "toolchain")
 PROVENANCE = PurePosixPath("usr/share/compatlayer/provenance.json")
 # Where the C library of a layer looks for locales (standalone's configure line says the same).
 LOCALES = PurePosixPath("usr/lib/locale")
@@ -73,6 +77,7 @@ class Places:
         return {
             "build": self.state / "build" / self.part,
             "distfiles": self.state / "distfiles",
+            "mirror": self.state / "mirror",
             "packages": self.state / "packages" / self.part,
             "logs": self.run / "logs",
             "files": self.run / "files",
@@ -101,6 +106,7 @@ class Places:
         return Workshop(
             build=self.seen("build", bound=bound),
             distfiles=self.seen("distfiles", bound=bound),
+            mirror=self.seen("mirror", bound=bound),
             packages=self.seen("packages", bound=bound),
             logs=self.seen("logs", bound=bound),
             tools=self.seen("tools", bound=bound),
@@ -247,9 +253,10 @@ def write_file(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _repository_binds(chosen: Selection) -> dict[str, Path]:
+def _repository_binds(chosen: Selection, state: Path) -> dict[str, Path]:
     return {
-        repository.name: selection.repository_directory(chosen.layer, repository) for repository in chosen.version.repositories
+        repository.name: selection.repository_directory(chosen.layer, repository, state)
+        for repository in chosen.version.repositories
     }
 
 
@@ -265,9 +272,9 @@ def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> 
             )
         return unbound(chosen.part.prefix)
     binds = [
-        Bind(path, ROOT / name, writable=name not in ("files", "machine", "toolchain")) for name, path in places.host.items()
+        Bind(path, ROOT / name, writable=name not in _READ_ONLY) for name, path in places.host.items()
     ]
-    binds += [Bind(path, ROOT / "repositories" / name) for name, path in _repository_binds(chosen).items()]
+    binds += [Bind(path, ROOT / "repositories" / name) for name, path in _repository_binds(chosen, places.state).items()]
     binds.append(Bind(places.run, PurePosixPath(places.run), writable=True))
     for path, content in account_files(chosen.host).items():
         source = places.state / "accounts" / path.name
@@ -315,12 +322,15 @@ def _variables(work: Work, places: Places, options: Options, former: Former) -> 
     workshop = places.workshop(bound=bound)
     prefix = str(chosen.part.prefix)
     locations = {
-        name: ROOT / "repositories" / name if bound else PurePosixPath(path) for name, path in _repository_binds(chosen).items()
+        name: ROOT / "repositories" / name if bound else PurePosixPath(path)
+        for name, path in _repository_binds(chosen, places.state).items()
     }
     everything = {**locations, MACHINE_REPOSITORY: places.seen("machine", bound=bound)}
     environment = {
         **chosen.engine.environment(chosen.part, chosen.host, workshop),
         "PORTAGE_REPOSITORIES": selection.repositories_text(chosen, everything),
+        # Portage links what it finds here into DISTDIR instead of fetching it, once its own check has passed (make.conf(5)).
+        "PORTAGE_RO_DISTDIRS": shlex.join(str(workshop.mirror / area) for area in (store.PUBLIC, store.PRIVATE)),
     }
     jobs = options.jobs or chosen.host.cpu_count
     links, directories = selection.host_links(chosen), selection.trusted_directories(chosen)
