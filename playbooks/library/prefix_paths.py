@@ -128,15 +128,16 @@ def refusals(prefix, links, directories, former, variants):
     """Everything that speaks against the declared paths, one line each."""
     linked = [link["path"] for link in links]
     declared = [*linked, *directories]
-    yield from filter(None, (misplaced(prefix, path) for path in [*declared, *former]))
+    astray = {path: reason for path in [*declared, *former] if (reason := misplaced(prefix, path))}
+    yield from astray.values()
     yield from (f"{path} is declared more than once" for path in sorted(set(declared)) if declared.count(path) > 1)
     # What is not there yet cannot be followed: a link made first would lead the next path out of the prefix.
-    below = ((path, link) for path in declared for link in linked if path.startswith(f"{link}/"))
+    below = ((path, link) for path in declared for link in dict.fromkeys(linked) if path.startswith(f"{link}/"))
     yield from (f"{path} lies below {link}, which is declared as a link" for path, link in below)
     for link in links:
         if target_of(link["target"], variants) is None:
             yield f"{link['path']}: {link['target']!r} is neither a path nor a variant $(NAME:-/default)"
-    for path in declared:
+    for path in (path for path in declared if path not in astray):
         state, kind = state_of(os.path.join(prefix, path)), "link to the host" if path in linked else "directory"
         if state == "file" or (state == "directory" and path in linked):
             yield f"{path} is a {state} of the layer, and a {kind} is declared in its place"
