@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from compatlayer.errors import StageError
 from compatlayer.journal import write_atomically
@@ -42,7 +43,7 @@ class _Node:
     """An entry's record, its digest, and for a directory its children by name, in canonical order. Shared by manifests."""
 
     record: bytes
-    digest: str
+    digest: bytes
     children: dict[str, _Node] | None
 
 
@@ -69,7 +70,7 @@ class Manifest:
     @property
     def root(self) -> str:
         """The Merkle root, 64 hexadecimal digits."""
-        return self._top.digest
+        return self._top.digest.hex()
 
     def __iter__(self) -> Iterator[Entry]:
         """All entries in canonical order."""
@@ -93,7 +94,7 @@ class Manifest:
     def digest(self, path: str) -> str | None:
         """The digest of the subtree at ``path``, or None: equal for equal subtrees, wherever they are."""
         node = self._find(path)
-        return node.digest if node else None
+        return node.digest.hex() if node else None
 
     def differences(self, other: Manifest) -> Iterator[tuple[Entry | None, Entry | None]]:
         """What differs, as pairs of this manifest's and the other's entry; None where one has none. Equal subtrees
@@ -118,7 +119,19 @@ class Manifest:
         """The manifest in ``content``; ``name`` is for messages. Raises ``StageError`` when it is not exactly what was
         written.
         """
-        lines = io.BytesIO(content)
+        return cls._load(io.BytesIO(content), name)
+
+    @classmethod
+    def read(cls, file: Path) -> Manifest:
+        """The manifest stored in ``file``. Raises ``StageError`` when it was altered or is missing."""
+        try:
+            with file.open("rb") as stream:
+                return cls._load(stream, str(file))
+        except OSError as error:
+            raise StageError(f"{file} cannot be read", cause=error.strerror) from error
+
+    @classmethod
+    def _load(cls, lines: BinaryIO, name: str) -> Manifest:
         header = lines.readline()
         try:
             manifest = cls(_tree(_parsed(line) for line in lines))
@@ -131,15 +144,6 @@ class Manifest:
 
     def _header(self) -> bytes:
         return canonical_json({"format": FORMAT, "root": self.root, "entries": len(self)}) + b"\n"
-
-    @classmethod
-    def read(cls, file: Path) -> Manifest:
-        """The manifest stored in ``file``. Raises ``StageError`` when it was altered or is missing."""
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            raise StageError(f"{file} cannot be read", cause=error.strerror) from error
-        return cls.from_bytes(content, str(file))
 
     def _find(self, path: str) -> _Node | None:
         node: _Node | None = self._top
@@ -181,16 +185,16 @@ class _Draft:
         return cls(node.record, dict(node.children) if node.children is not None else None)
 
     def freeze(self) -> _Node:
-        digest = hashlib.sha256(b"%b%b\n" % (_PREFIX, self.record))
         if self.children is None:
-            return _Node(self.record, digest.hexdigest(), None)
+            return _leaf(self.record)
+        digest = hashlib.sha256(b"%b%b\n" % (_PREFIX, self.record))
         frozen = {
             name: child.freeze() if isinstance(child, _Draft) else child
             for name, child in sorted(self.children.items(), key=_name_bytes)
         }
         for name, node in frozen.items():
-            digest.update(b'[%b,"%b"]\n' % (canonical_json(name), node.digest.encode("ascii")))
-        return _Node(self.record, digest.hexdigest(), frozen)
+            digest.update(b'[%b,"%b"]\n' % (canonical_json(name), node.digest.hex().encode("ascii")))
+        return _Node(self.record, digest.digest(), frozen)
 
     def add(self, name: str, child: _Draft | _Node) -> None:
         if self.children is None:
@@ -234,29 +238,41 @@ class _Draft:
         return here
 
 
+def _leaf(record: bytes) -> _Node:
+    return _Node(record, hashlib.sha256(b"%b%b\n" % (_PREFIX, record)).digest(), None)
+
+
 def _tree(records: Iterable[tuple[str, bytes]]) -> _Node:
     """The topmost node of a tree that comes as paths and records, in canonical order."""
-    stack: list[_Draft] = []
-    names: list[str] = []
+    stack: list[_Draft] = []  # the directories that are open: the root and those on the way to the last one
+    names: list[str] = []  # the names of all of them but the root
     before: tuple[bytes, ...] | None = None
+
+    def close(depth: int) -> None:
+        # At once, so that drafts do not pile up.
+        while len(stack) > max(depth, 1):
+            done = stack.pop()
+            stack[-1].add(names.pop(), done.freeze())
+
     for path, record in records:
         parts = parts_of(path)
         key = tuple(map(os.fsencode, parts))
         if before is not None and key <= before:
             raise StageError(f"{path} is not in canonical order")
         before = key
-        del stack[len(parts) :], names[max(len(parts) - 1, 0) :]
+        close(len(parts))
         if len(stack) != len(parts) or list(parts[:-1]) != names:
             raise StageError(f"{path} comes without its directory")
-        draft = _Draft(record)
-        if parts:
-            stack[-1].add(parts[-1], draft)
-            names.append(parts[-1])
-        stack.append(draft)
+        if record.startswith(_IS_DIRECTORY):
+            names += parts[-1:]
+            stack.append(_Draft(record))
+        elif not parts:
+            raise StageError("the root of a tree is a directory")
+        else:
+            stack[-1].add(parts[-1], _leaf(record))
     if not stack:
         raise StageError("a tree has at least its root")
-    if stack[0].children is None:
-        raise StageError("the root of a tree is a directory")
+    close(1)
     return stack[0].freeze()
 
 

@@ -6,6 +6,7 @@ Each test changes the tree through the view and then holds all that was promised
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import stat
@@ -248,11 +249,12 @@ def test_a_stage_is_the_same_after_its_view_was_killed(ground: Ground) -> None:
         assert running.stdout.readline() == b"ready\n"
         running.kill()
         running.wait(timeout=10)
-        # The pipe is closed when the last process inside is gone.
+        # The pipe is closed when the last process inside is gone. Not awaited for ever, should one have stayed.
+        assert select.select([running.stdout], [], [], 10)[0], "something of the killed view lives on"
         assert running.stdout.read() == b""
     finally:
         running.kill()
-        running.communicate()
+        running.wait()
     again = ground.open()
     assert again == stage
     settled = ground.seen(again)
