@@ -13,7 +13,7 @@ import shlex
 import shutil
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ from compatlayer.engine.base import Workshop
 from compatlayer.engine.host import account_files
 from compatlayer.errors import ConvergeError, HostError, UsageError
 from compatlayer.gentoo.packages import Closure
-from compatlayer.gentoo.portage_configuration import digest_of
+from compatlayer.gentoo.portage_configuration import ETC_PORTAGE, digest_of
 from compatlayer.journal import write_atomically
 from compatlayer.mirror import names as mirror_names
 from compatlayer.mirror import store
@@ -32,7 +32,7 @@ from compatlayer.playbook import Outcome, Playbook
 from compatlayer.progress import Monitor
 from compatlayer.resources import resource
 from compatlayer.selection import Selection
-from compatlayer.stage import Bind, Stage, View, unbound
+from compatlayer.stage import Bind, Stage, View, keep_visible, unbound
 
 # The build's fixed places, the same on every machine: a path that leaks into a package is then at least not this machine's.
 ROOT = PurePosixPath("/compatlayer")
@@ -56,11 +56,18 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to converge: without network, without a view (``bind`` False), and how many packages at once."""
+    """How to converge: without network, without a view (``bind`` False), and how many packages at once.
+
+    Raises ``UsageError`` for what does not go together.
+    """
 
     offline: bool = False
     bind: bool = True
     jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.offline and not self.bind:
+            raise UsageError("--offline needs a view", hint="leave --no-bind out: the network is cut by the view's namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,7 @@ def converge(work: Work, stage: Stage, places: Places, options: Options, monitor
     _lay_out_toolchain(work.chosen, places, bound=options.bind)
     view = _view(work.chosen, stage, places, options)
     view.check()
-    variables = _variables(work, places, options, _former(stage))
+    variables = _variables(work, places, options, _former(_trees(stage, bound=options.bind)))
     try:
         return playbook.run(
             Playbook(
@@ -159,12 +166,13 @@ def converge(work: Work, stage: Stage, places: Places, options: Options, monitor
             monitor,
         )
     except ConvergeError as error:
-        raise ConvergeError(error.fact, cause=_on_host(error.cause, places), hint=_on_host(error.hint, places)) from error
+        hint = "\n".join(filter(None, ["the network was cut: --offline" if options.offline else None, error.hint]))
+        raise ConvergeError(error.fact, cause=_on_host(error.cause, places), hint=_on_host(hint or None, places)) from error
     finally:
         _empty(places.host["files"])
 
 
-def stamp(work: Work, stage: Stage) -> str:
+def stamp(work: Work, stage: Stage, *, bind: bool = True) -> str:
     """A digest over all that a converge depends on, and over the files that roles made as they are now.
 
     Equal stamps mean that running the roles again would change nothing: rendered variables, roles and modules, the tool's
@@ -176,10 +184,13 @@ def stamp(work: Work, stage: Stage) -> str:
     for name in ("playbooks", "roles"):
         digest.update(_tree_digest(resource(name)))
     made = (PROVENANCE, *selection.host_links(work.chosen), *selection.trusted_directories(work.chosen))
-    for path in (*sorted(selection.prefix_files(work.chosen)), *made):
-        digest.update(f"{path}\0".encode() + _stage_entry(stage, path) + b"\0")
+    trees = _trees(stage, bound=bind)
+    # What lies in Portage's directory beside what was declared is Portage's configuration too, until a role removes it.
+    found = {path for tree in trees for path in _files_below(tree, ETC_PORTAGE)}
+    for path in sorted({*selection.prefix_files(work.chosen), *made, *found}):
+        digest.update(f"{path}\0".encode() + _entry(trees, path) + b"\0")
     if work.chosen.version.locales:
-        digest.update("\0".join(_stage_names(stage, LOCALES)).encode())
+        digest.update("\0".join(_names(trees, LOCALES)).encode())
     return digest.hexdigest()
 
 
@@ -262,8 +273,6 @@ def _repository_binds(chosen: Selection, state: Path) -> dict[str, Path]:
 
 def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> View:
     if not options.bind:
-        if options.offline:
-            raise UsageError("--offline needs a view", hint="leave --no-bind out: the network is cut by the view's namespace")
         if account_files(chosen.host):
             raise HostError(
                 f"Portage cannot build for user {chosen.host.uid}: it has no name, or its group {chosen.host.gid} has none",
@@ -280,14 +289,8 @@ def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> 
         source = places.state / "accounts" / path.name
         write_file(source, content)
         binds.append(Bind(source, path))
-    # A virtual environment or a checkout below /tmp would be hidden by the view's own /tmp.
-    own = {Path(sys.prefix), Path(sys.base_prefix), resource("playbooks"), resource("roles")}
-    binds += [Bind(path, PurePosixPath(path)) for path in sorted(own) if _is_hidden(path)]
+    binds += keep_visible(Path(sys.prefix), Path(sys.base_prefix), resource("playbooks"), resource("roles"))
     return stage.view(binds=binds, offline=options.offline)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(path.is_relative_to(hidden) for hidden in ("/tmp", "/var/tmp"))  # noqa: S108 (the view's own)
 
 
 def _replaces(plan: Plan) -> bool:
@@ -303,10 +306,10 @@ class Former:
     directories: tuple[PurePosixPath, ...]
 
 
-def _former(stage: Stage) -> Former:
+def _former(trees: Sequence[Path]) -> Former:
     """What the last converge of this stage, or of what it stands on, has recorded."""
     try:
-        document = json.loads(_stage_content(stage, PROVENANCE))
+        document = json.loads(_content(trees, PROVENANCE))
         links = {PurePosixPath(link["path"]): str(link["target"]) for link in document["host_links"]}
         return Former(links, tuple(PurePosixPath(path) for path in document["trusted_dirs"]))
     except (ValueError, KeyError, TypeError):
@@ -413,15 +416,15 @@ def _on_host(text: str | None, places: Places) -> str | None:
     return text
 
 
-def _stage_content(stage: Stage, path: PurePosixPath) -> bytes:
+def _content(trees: Sequence[Path], path: PurePosixPath) -> bytes:
     """A regular file of the stage, from what was written or else from the tree below it; empty when it is in neither."""
-    kind, _, content = _stage_entry(stage, path).partition(b":")
+    kind, _, content = _entry(trees, path).partition(b":")
     return content if kind == b"file" else b""
 
 
-def _stage_entry(stage: Stage, path: PurePosixPath) -> bytes:
+def _entry(trees: Sequence[Path], path: PurePosixPath) -> bytes:
     """What the stage holds at a path, itself and not what a link there leads to."""
-    for tree in _trees(stage):
+    for tree in trees:
         place = tree / path
         try:
             mode = place.lstat().st_mode
@@ -437,12 +440,21 @@ def _stage_entry(stage: Stage, path: PurePosixPath) -> bytes:
     return b"absent:"
 
 
-def _stage_names(stage: Stage, path: PurePosixPath) -> list[str]:
+def _names(trees: Sequence[Path], path: PurePosixPath) -> list[str]:
     """The names in a directory of the stage, of what was written and of the tree below it."""
-    return sorted({name for tree in _trees(stage) if (tree / path).is_dir() for name in os.listdir(tree / path)})
+    return sorted({name for tree in trees if (tree / path).is_dir() for name in os.listdir(tree / path)})
 
 
-def _trees(stage: Stage) -> list[Path]:
+def _files_below(tree: Path, directory: PurePosixPath) -> Iterator[PurePosixPath]:
+    """Everything below a directory of a tree that is no directory itself, by path below the tree."""
+    for parent, _, names in os.walk(tree / directory):
+        yield from (PurePosixPath(os.path.relpath(parent, tree), name) for name in names)
+
+
+def _trees(stage: Stage, *, bound: bool) -> list[Path]:
+    """What the prefix is made of, the tree that wins first."""
+    if not bound:
+        return [Path(stage.part.prefix)]
     return [tree for tree in (stage.upper, stage.lower) if tree is not None]
 
 

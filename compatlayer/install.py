@@ -23,8 +23,9 @@ from compatlayer.gentoo.packages import Closure, Inventory
 from compatlayer.plan import Plan, make_plan
 from compatlayer.playbook import Outcome
 from compatlayer.progress import Monitor, Note, PackagesPlanned
+from compatlayer.resources import PACKAGE
 from compatlayer.selection import Selection, resolver_root, select
-from compatlayer.stage import Stage, find_stage, open_stage
+from compatlayer.stage import Stage, find_stage, keep_visible, open_stage
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ def installed(stage: Stage, *, bind: bool = True) -> Inventory:
         return inventories.read(stage.upper)
     # Only the kernel's overlay knows which entry of which tree counts, so the reader goes into the view.
     program = [sys.executable, "-m", "compatlayer.gentoo.inventory", str(stage.part.prefix)]
-    return inventories.from_document(json.loads(process.run(stage.view(read_only=True).command(program)).stdout))
+    view = stage.view(read_only=True, binds=keep_visible(Path(sys.prefix), Path(sys.base_prefix), PACKAGE.parent))
+    return inventories.from_document(json.loads(process.run(view.command(program)).stdout))
 
 
 def install(layer: Layer, version: Version, target: Target, state: Path, options: Options, monitor: Monitor) -> Result:
@@ -93,11 +95,12 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     installed afterwards is not what was planned.
     """
     began = time.monotonic()
+    how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
     part = layer.part(version, target)
     stage = open_stage(state, part, lower=options.over)
     with stage.lock(f"install of {part}"):
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
-        expected = converge.stamp(work, stage)
+        expected = converge.stamp(work, stage, bind=options.bind)
         if work.plan.is_empty and not options.full and converge.is_converged(stage, expected):
             return Result(part, work.plan, None, len(work.closure.packages), time.monotonic() - began, stage.directory, None)
         run_directory = converge.begin_run(state, "install", str(part).replace("/", "-"))
@@ -107,10 +110,9 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
             monitor.tell(PackagesPlanned(tuple(builds)))
         stage.journal.record("install", run=str(run_directory), packages=builds)
         places = Places(state.absolute(), run_directory, str(part).replace("/", "-"))
-        how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
         outcome = converge.converge(work, stage, places, how, monitor)
         _refuse_divergence(work, installed(stage, bind=options.bind), run_directory)
-        converge.remember(stage, converge.stamp(work, stage))
+        converge.remember(stage, converge.stamp(work, stage, bind=options.bind))
         stage.journal.clear()
         elapsed_s = time.monotonic() - began
         return Result(part, work.plan, outcome, len(work.closure.packages), elapsed_s, stage.directory, run_directory)

@@ -240,7 +240,7 @@ def failure(role: str, task: str, result: Mapping[str, Any]) -> ConvergeError:
 # The next step for each kind of failure the emerge module tells apart.
 HINTS: Mapping[str, str] = {
     "fetch": "no source had the file; put it into the distfiles directory, or name another mirror in layer.yaml",
-    "digest": "a source file is not what the Manifest says: delete it from the distfiles directory and run again",
+    "digest": "a source file is not what the Manifest says, and was put aside; put the right one into the distfiles directory",
     "phase": "read the log; what was built before this package is kept, and the next run goes on from there",
     "killed": "run the same command again; it goes on where this run was stopped",
 }

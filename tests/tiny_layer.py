@@ -132,6 +132,22 @@ class TinyLayer:
         """A package that installs its version to ``usr/share/tiny``; ``phases`` are added, and win."""
         self.repository.ebuild(cpv, phases=INSTALL + phases, **metadata)
 
+    def pausing(self, cpv: str, phase: str, **metadata: Any) -> None:
+        """A package that stays in ``phase`` (such as ``src_compile``) until ``go`` is called; ``wait_for_pause`` waits for it."""
+        wait = f"touch ${{PORTAGE_TMPDIR}}/{phase}; [[ -e ${{PORTAGE_TMPDIR}}/go ]] || sleep {10 * TIMEOUT_S}"
+        self.package(cpv, phases=f"{phase}() {{ {wait}; }}\n", **metadata)
+
+    def wait_for_pause(self, phase: str) -> None:
+        """Wait until a package has reached ``phase``, and forget that it has."""
+        marker = self.state / "build" / PART / phase
+        wait_for(marker.exists, f"{phase} to begin")
+        marker.unlink()
+
+    def go(self) -> None:
+        """Nothing pauses any more."""
+        (self.state / "build" / PART).mkdir(parents=True, exist_ok=True)
+        (self.state / "build" / PART / "go").touch()
+
     def command(self, *arguments: str) -> list[str]:
         """The argument list of a command line; the global options are those of this layer."""
         places = ["--layer", str(self.root / "layer.yaml"), "--state", str(self.state)]
@@ -212,7 +228,7 @@ class TinyLayer:
         return found
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("LANG", "TERM") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("LANG", "TERM", "PYTHONDONTWRITEBYTECODE") if name in os.environ}
         path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return {"PATH": path, "HOME": str(self.directory), **kept, **self.environment, **(more or {})}
 
