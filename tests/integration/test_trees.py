@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from compatlayer.declaration.model import EbuildRepository
 from compatlayer.errors import RepositoryError
 from tests.ebuild_repository import TinyRepository
 from tests.git_server import commit, git, served
+from tests.tiny_layer import TARGET, TinyLayer, tiny_layer
 
 pytestmark = pytest.mark.integration
 
@@ -173,3 +175,108 @@ def test_what_is_not_the_named_repository_is_not_put_in_place(tmp_path: Path, up
     assert not pin.directory.exists()
     assert not pin.index.exists()
     assert leftovers(pin) == []
+
+
+# A tree and an overlay on top of it, the way a layer stands on Gentoo's.
+ECLASS = 'greet() {{ insinto /usr/share/tiny; newins - "${{PN}}" <<< "{words}"; }}\nRDEPEND="{rdepend}"\n'
+INHERITS = "inherit greeting\nS=${WORKDIR}\nsrc_install() { greet; }\n"
+
+
+@pytest.fixture
+def site() -> Iterator[TinyLayer]:
+    with tiny_layer() as layer:
+        yield layer
+
+
+def upstream_tree(site: TinyLayer) -> TinyRepository:
+    tree = TinyRepository(site.directory / "upstream/gentoo", "gentoo", arches=(TARGET.keyword,))
+    tree.write(
+        f"profiles/{TARGET.keyword}/make.defaults",
+        site.repository.path.joinpath(f"profiles/{TARGET.keyword}/make.defaults").read_text(),
+    )
+    tree.write("eclass/greeting.eclass", ECLASS.format(words="the tree's", rdepend="app-misc/base"))
+    tree.ebuild("app-misc/base-1", cache=False)
+    tree.ebuild("app-misc/hello-1", cache=False, phases=INHERITS)
+    return tree
+
+
+def declare(site: TinyLayer, tree: TinyRepository, revision: str, overlays: str, *packages: str) -> None:
+    site.declare(*packages)
+    text = (site.root / "layer.yaml").read_text()
+    pin = f"{{name: gentoo, url: 'file://{tree.path}', commit: {revision}}}"
+    text = text.replace("    overlays:\n      - {name: tiny, path: tiny}\n", f"    tree: {pin}\n    overlays:\n{overlays}")
+    (site.root / "layer.yaml").write_text(text)
+
+
+def test_a_layer_on_a_pinned_tree_is_checked_planned_and_installed(site: TinyLayer) -> None:
+    tree = upstream_tree(site)
+    revision = commit(tree.path, "the pin")
+    tree.ebuild("app-misc/hello-2", cache=False, phases=INHERITS)
+    commit(tree.path, "later")
+    site.repository = TinyRepository(site.root / "tiny", "tiny", masters=["gentoo"], arches=(TARGET.keyword,))
+    site.repository.ebuild("app-misc/own-1", cache=False, phases=INHERITS)
+    declare(site, tree, revision, "      - {name: tiny, path: tiny}\n", "app-misc/hello", "app-misc/own")
+    site.run("sets", "render")
+    assert site.run("check").out == "no findings\n"
+    assert sorted(site.actions()) == [
+        ("install", "app-misc/base", "1"),
+        ("install", "app-misc/hello", "1"),
+        ("install", "app-misc/own", "1"),
+    ]
+    site.install()
+    assert site.installed() == ["app-misc/base-1", "app-misc/hello-1", "app-misc/own-1"]
+    assert (site.upper / "usr/share/tiny/own").read_text() == "the tree's\n"
+    assert site.run("verify").out == "no findings\n"
+    assert site.actions() == []
+
+
+def test_an_overlay_by_url_overrides_an_eclass_for_its_own_ebuilds_only(site: TinyLayer) -> None:
+    tree = upstream_tree(site)
+    overlay = TinyRepository(site.directory / "upstream/over", "over", masters=["gentoo"], arches=(TARGET.keyword,))
+    overlay.write("eclass/greeting.eclass", ECLASS.format(words="the overlay's", rdepend=""))
+    overlay.ebuild("app-misc/own-1", cache=False, phases=INHERITS)
+    revisions = commit(tree.path), commit(overlay.path)
+    pin = f"      - {{name: over, url: 'file://{overlay.path}', commit: {revisions[1]}}}\n"
+    declare(site, tree, revisions[0], pin, "app-misc/hello", "app-misc/own")
+    site.install()
+    assert (site.upper / "usr/share/tiny/own").read_text() == "the overlay's\n"
+    assert (site.upper / "usr/share/tiny/hello").read_text() == "the tree's\n"
+    assert site.actions() == []
+
+
+def test_the_metadata_cache_is_made_once_for_a_commit_and_outside_of_git(site: TinyLayer) -> None:
+    tree = upstream_tree(site)
+    revision = commit(tree.path)
+    declare(site, tree, revision, "      - {name: tiny, path: tiny}\n", "app-misc/hello")
+    first = site.run("plan")
+    assert f"making the metadata cache of 'gentoo' at {revision[:12]}, once" in first.err
+    directory = site.state / "trees" / f"gentoo-{revision}"
+    entries = {path: path.stat().st_mtime_ns for path in (directory / "metadata/md5-cache").rglob("*-1")}
+    assert sorted(path.name for path in entries) == ["base-1", "hello-1"]
+    assert "RDEPEND=app-misc/base" in (directory / "metadata/md5-cache/app-misc/hello-1").read_text()
+    second = site.run("plan")
+    assert "making the metadata cache" not in second.err
+    assert {path: path.stat().st_mtime_ns for path in entries} == entries
+    assert not (tree.path / "metadata/md5-cache").exists()
+
+
+def test_a_tree_that_brings_its_cache_keeps_it(site: TinyLayer) -> None:
+    tree = upstream_tree(site)
+    tree.ebuild("app-misc/base-1")
+    revision = commit(tree.path)
+    declare(site, tree, revision, "      - {name: tiny, path: tiny}\n", "app-misc/base")
+    assert "making the metadata cache" not in site.run("plan").err
+    directory = site.state / "trees" / f"gentoo-{revision}"
+    assert [path.name for path in (directory / "metadata/md5-cache/app-misc").iterdir()] == ["base-1"]
+    site.run("plan")
+
+
+def test_a_commit_that_cannot_be_had_ends_check_plan_and_install_alike(site: TinyLayer) -> None:
+    tree = upstream_tree(site)
+    commit(tree.path)
+    missing = "0123456789abcdef0123456789abcdef01234567"
+    declare(site, tree, missing, "      - {name: tiny, path: tiny}\n", "app-misc/base")
+    for verb in ("check", "plan", "install"):
+        ended = site.run(verb, code=5)
+        assert f"error: file://{tree.path} has no commit {missing}" in ended.err
+    assert not list((site.state / "trees").glob("gentoo-*"))
