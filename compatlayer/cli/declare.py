@@ -29,7 +29,7 @@ def check() -> int:
     layer = session.layer
     found = check_layer(layer, session.state, versions=_chosen_versions(session), targets=_chosen_targets(session))
     sys.stdout.write(report.render(found, session.settings.format, session.paint))
-    return FINDINGS if any(finding.severity >= Severity.WARNING for finding in found) else 0
+    return FINDINGS if any(finding.severity >= Severity.ERROR for finding in found) else 0
 
 
 @click.group()

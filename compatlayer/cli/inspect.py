@@ -22,7 +22,7 @@ FINDINGS = 4
 def verify(checks: tuple[str, ...], explain: str | None, list_checks: bool) -> int:
     """Compare what is installed in the stage with what is declared. Nothing in the layer is run.
 
-    Exit code 4 when something is wrong.
+    Exit code 4 when something is wrong; a warning or a note alone does not count.
     """
     from compatlayer import verifying  # noqa: PLC0415
     from compatlayer.findings import Severity  # noqa: PLC0415
@@ -42,7 +42,7 @@ def verify(checks: tuple[str, ...], explain: str | None, list_checks: bool) -> i
     sys.stdout.write(report.render(found, session.settings.format, session.paint))
     if session.settings.format == "text":
         session.say(f"{context.part}: {len(context.inventory)} packages looked at")
-    return FINDINGS if any(finding.severity >= Severity.WARNING for finding in found) else 0
+    return FINDINGS if any(finding.severity >= Severity.ERROR for finding in found) else 0
 
 
 @click.command()
