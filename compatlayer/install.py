@@ -1,4 +1,4 @@
-"""Installing: the sequence only. Select, resolve, compare, converge in the stage, and compare again.
+"""Installing: the sequence only. Select, resolve, compare, fill the mirror, converge in the stage, and compare again.
 
 Stopping it at any point is safe: what Portage has merged is in the stage, what it was doing is done again, and a plan is always
 made from what is there.
@@ -19,7 +19,11 @@ from compatlayer.declaration.model import Layer, Part, Target, Version
 from compatlayer.errors import ConvergeError
 from compatlayer.gentoo import inventory as inventories
 from compatlayer.gentoo.client import Worker
-from compatlayer.gentoo.packages import Closure, Inventory
+from compatlayer.gentoo.packages import Closure, FetchMap, Inventory
+from compatlayer.mirror import distfiles
+from compatlayer.mirror import fill as filling
+from compatlayer.mirror import names as mirror_names
+from compatlayer.mirror.store import Store
 from compatlayer.plan import Plan, make_plan
 from compatlayer.playbook import Outcome
 from compatlayer.progress import Monitor, Note, PackagesPlanned
@@ -28,6 +32,9 @@ from compatlayer.selection import Selection, resolver_root, select
 from compatlayer.stage import Stage, find_stage, keep_visible, open_stage
 
 log = logging.getLogger(__name__)
+
+# Two parts may be built side by side; one waits until the other has fetched what both need.
+_MIRROR_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +98,8 @@ def installed(stage: Stage, *, bind: bool = True) -> Inventory:
 def install(layer: Layer, version: Version, target: Target, state: Path, options: Options, monitor: Monitor) -> Result:
     """Converge the stage of one part to its declaration and return what was done.
 
-    Raises ``LockHeldError`` when another run works on the stage, and ``ConvergeError`` when a role fails, or when what is
-    installed afterwards is not what was planned.
+    Raises ``LockHeldError`` when another run works on the stage, ``DistfileError`` when a source file cannot be had, and
+    ``ConvergeError`` when a role fails, or when what is installed afterwards is not what was planned.
     """
     began = time.monotonic()
     how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
@@ -110,12 +117,34 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
             monitor.tell(PackagesPlanned(tuple(builds)))
         stage.journal.record("install", run=str(run_directory), packages=builds)
         places = Places(state.absolute(), run_directory, str(part).replace("/", "-"))
+        supply(work, set(builds), state, monitor, network=not options.offline)
         outcome = converge.converge(work, stage, places, how, monitor)
         _refuse_divergence(work, installed(stage, bind=options.bind), run_directory)
         converge.remember(stage, converge.stamp(work, stage, bind=options.bind))
         stage.journal.clear()
         elapsed_s = time.monotonic() - began
         return Result(part, work.plan, outcome, len(work.closure.packages), elapsed_s, stage.directory, run_directory)
+
+
+def supply(work: Work, builds: set[str], state: Path, monitor: Monitor, *, network: bool = True) -> None:
+    """Fill the mirror with the source files of the packages to be built (``category/name-version``).
+
+    Raises ``DistfileError`` with everything that could not be had. Without ``network`` nothing is fetched, only looked for.
+    """
+    chosen = work.chosen
+    packages = [package for package in work.closure if package.id.cpv in builds]
+    engine = FetchMap(f"engine {chosen.engine.name}", "", tuple(chosen.engine.sources()))
+    wants = distfiles.of_packages(str(chosen.part), resolver_root(chosen, state), packages, [engine])
+    how = filling.Options(names=mirror_names.resolve(chosen.layer.mirrors), network=network, wait_s=_MIRROR_WAIT_S)
+    with Store(state / "mirror") as store:
+        filled = filling.fill(store, wants, how, monitor)
+    if filled.missing:
+        hint = (
+            None
+            if network
+            else "fill a mirror where there is a network, and carry it here with `mirror export` and `mirror import`"
+        )
+        raise filling.missing_error(filled.missing, hint=hint)
 
 
 def _refuse_divergence(work: Work, there: Inventory, run_directory: Path) -> None:

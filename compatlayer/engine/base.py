@@ -42,6 +42,7 @@ class Workshop:
 
     build: PurePosixPath
     distfiles: PurePosixPath
+    mirror: PurePosixPath
     packages: PurePosixPath
     logs: PurePosixPath
     tools: PurePosixPath

@@ -14,6 +14,7 @@ from compatlayer.engine import host as machine
 from compatlayer.engine import settings
 from compatlayer.engine.base import Files, Host, Workshop
 from compatlayer.engine.wrapper import Toolchain
+from compatlayer.gentoo.packages import Distfile
 
 NEEDED = ("bash", "gcc", "g++", "make", "patch", "tar", "bzip2", "xz", "wget", "ld", "scanelf", "bwrap")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compatlayer.declaration.model import Layer, Target, Version
@@ -66,10 +66,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """All files that some parts need, by name, and which parts those are."""
+    """All files that some parts need, by name, and which parts those are. ``whole``: nothing else is needed by these parts."""
 
     files: Mapping[str, Wanted] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    whole: bool = True
 
 
 def of_layer(layer: Layer, versions: Sequence[Version], targets: Sequence[Target], state: Path) -> Wants:
@@ -91,11 +92,12 @@ def of_layer(layer: Layer, versions: Sequence[Version], targets: Sequence[Target
 
 
 def of_packages(part: str, config_root: Path, packages: Sequence[ResolvedPackage], extra: Sequence[FetchMap] = ()) -> Wants:
-    """What these packages of one part need. Raises ``ResolveError`` when an ebuild is gone."""
-    if not packages:
-        return collect([(part, extra)])
-    with Worker() as worker:
-        return collect([(part, (*worker.fetch_maps(config_root, packages), *extra))])
+    """What these packages of one part need, of perhaps many. Raises ``ResolveError`` when an ebuild is gone."""
+    maps: tuple[FetchMap, ...] = ()
+    if packages:
+        with Worker() as worker:
+            maps = worker.fetch_maps(config_root, packages)
+    return replace(collect([(part, (*maps, *extra))]), whole=False)
 
 
 def collect(found: Iterable[tuple[str, Iterable[FetchMap]]]) -> Wants:

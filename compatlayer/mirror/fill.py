@@ -6,27 +6,31 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 
-from compatlayer.errors import CompatlayerError, DistfileError
+from compatlayer.errors import DistfileError, LockHeldError
 from compatlayer.mirror import sources, transfer
 from compatlayer.mirror.distfiles import Wanted, Wants
 from compatlayer.mirror.index import content_key
 from compatlayer.mirror.schedule import Attempt, Job, Pace, Queue
 from compatlayer.mirror.store import Store, cannot_write
 from compatlayer.mirror.transfer import Part, Patience, Stopped, TransferError
-from compatlayer.progress import Monitor, StepFinished, StepStarted, Transferred
+from compatlayer.progress import Monitor, Note, StepFinished, StepStarted, Transferred
 
 _TELL_EVERY_S = 0.2
+_LOCK_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to fill: threads, pace, patience, what ``mirror://`` names mean, and directories to look into first."""
+    """How to fill: threads, pace, patience, what ``mirror://`` names mean, and directories to look into first; whether there is a
+    network; and for how long to wait while somebody else changes the store.
+    """
 
     jobs: int = 8
     pace: Pace = field(default_factory=Pace)
@@ -34,6 +38,7 @@ class Options:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     directories: tuple[Path, ...] = ()
     network: bool = True
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,11 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A file that no source has, with all that was tried."""
+    """A file that no source has, with all that was tried; ``network`` says whether asking the world was allowed."""
 
     wanted: Wanted
     attempts: tuple[Attempt, ...]
+    network: bool = True
 
     @property
     def reason(self) -> str:
@@ -91,30 +97,47 @@ def fill(store: Store, wants: Wants, options: Options, monitor: Monitor) -> Fill
     KeyboardInterrupt passes, and the next run goes on with what had come in.
     """
     began = time.monotonic()
-    with store.lock("mirror fill"):
-        store.index.set_needs(wants)
-        known = store.index.entries()
-        absent = [wanted for wanted in wants.files.values() if wanted.trouble or not store.has(wanted, known.get(wanted.name))]
-        present = len(wants.files) - len(absent)
-        missing = [Missing(wanted, ()) for wanted in absent if wanted.trouble]
-        absent = [wanted for wanted in absent if not wanted.trouble]
-        if not absent:
-            return Filled(wants, (), tuple(missing), present, time.monotonic() - began)
+    store.index.set_needs(wants)
+    absent = _absent(store, wants)
+    hopeless = [Missing(wanted, ()) for wanted in absent if wanted.trouble]
+    present = len(wants.files) - len(absent)
+    absent = [wanted for wanted in absent if not wanted.trouble]
+    if not absent:
+        return Filled(wants, (), tuple(hopeless), present, time.monotonic() - began)
+    with _lock(store, options.wait_s, monitor):
         filling = _Filling(store, absent, options, monitor)
         try:
             filling.run()
         finally:
             store.sync()
-    missing += filling.missing
-    missing.sort(key=lambda one: one.wanted.name)
+    missing = sorted([*hopeless, *filling.missing], key=lambda one: one.wanted.name)
     got = tuple(sorted(filling.got, key=lambda one: one.name))
     return Filled(wants, got, tuple(missing), present, time.monotonic() - began)
 
 
-def require(filled: Filled) -> None:
-    """Raise ``DistfileError`` with every attempt when something is missing."""
-    if filled.missing:
-        raise missing_error(filled.missing)
+def _absent(store: Store, wants: Wants) -> list[Wanted]:
+    known = store.index.entries()
+    return [wanted for wanted in wants.files.values() if wanted.trouble or not store.has(wanted, known.get(wanted.name))]
+
+
+@contextmanager
+def _lock(store: Store, wait_s: float, monitor: Monitor) -> Iterator[None]:
+    """The store's lock, waited for if need be."""
+    deadline = time.monotonic() + wait_s
+    told = False
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(store.lock("mirror fill"))
+                break
+            except LockHeldError as error:
+                if time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    monitor.tell(Note(f"waiting for the mirror, {error.cause}"))
+                    told = True
+                time.sleep(_LOCK_POLL_S)
+        yield
 
 
 def missing_error(missing: Sequence[Missing], *, hint: str | None = None) -> DistfileError:
@@ -136,7 +159,7 @@ class _Filling:
         self.own = sources.own_mirrors(options.names if options.network else {}, options.directories)
         self.got: list[Got] = []
         self.missing: list[Missing] = []
-        self.error: CompatlayerError | BaseException | None = None
+        self.error: BaseException | None = None
         self.bytes_total = sum(wanted.size_bytes for wanted in absent)
         self.bytes_done = 0
         self.last_name = ""
@@ -269,7 +292,7 @@ class _Filling:
             self.queue.put(job)
             return
         with self._lock:
-            self.missing.append(Missing(job.wanted, tuple(job.attempts)))
+            self.missing.append(Missing(job.wanted, tuple(job.attempts), self.options.network))
         self._end(job.wanted)
 
     def _done(self, job: Job, got: Got) -> None:

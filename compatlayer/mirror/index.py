@@ -136,10 +136,11 @@ class Index:
         return self._select("where content = ? order by name", (content,))
 
     def set_needs(self, wants: Wants) -> None:
-        """Say anew what the parts of ``wants`` need; those of other parts stay."""
+        """Say anew what the parts of ``wants`` need, or add to it when that is not the whole; those of other parts stay."""
         rows = [(file.name, need.part, need.package) for file in wants.files.values() for need in file.needs]
         with self.transaction() as database:
-            database.executemany("delete from need where part = ?", [(part,) for part in wants.parts])
+            if wants.whole:
+                database.executemany("delete from need where part = ?", [(part,) for part in wants.parts])
             database.executemany("insert or ignore into need values (?, ?, ?)", rows)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
