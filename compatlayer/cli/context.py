@@ -148,10 +148,10 @@ class Session:
     @contextmanager
     def monitor(self) -> Iterator[Monitor]:
         """A monitor for standard error that suits the terminal and the options; closed at the end of the block."""
-        from compatlayer.report import watch  # noqa: PLC0415
+        from compatlayer.report import monitors  # noqa: PLC0415
 
         settings = self.settings
-        monitor = watch.choose(
+        monitor = monitors.choose(
             settings.format,
             sys.stderr,
             no_progress=settings.no_progress,

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO
 
 from compatlayer.progress import (
@@ -29,33 +28,6 @@ from compatlayer.report.text import about, clock, count, duration, printable, si
 
 # A log says at least this often that a long phase or transfer is moving, and no more often.
 QUIET_S = 30.0
-
-
-def choose(
-    format_name: str,
-    stream: IO[str],
-    *,
-    no_progress: bool = False,
-    quiet: bool = False,
-    history: Path | None = None,
-) -> Monitor:
-    """The monitor that suits ``stream`` (standard error).
-
-    ``format_name`` ``json`` asks for JSON lines; otherwise a terminal gets moving bars and anything else plain lines.
-    ``no_progress`` turns the bars into plain lines; ``quiet`` shows nothing. ``history`` is the file that remembers how
-    long each package took, for the estimate; it is written when the monitor is closed, in quiet runs too.
-    """
-    durations = Durations.load(history)
-    if quiet:
-        return Silent(durations)
-    if format_name == "json":
-        return JsonMonitor(stream, durations)
-    if not no_progress and stream.isatty():
-        # rich takes 0.1 s to import, which only a terminal's owner gets something for.
-        from compatlayer.report.terminal import TerminalMonitor  # noqa: PLC0415
-
-        return TerminalMonitor(stream, durations)
-    return LogMonitor(stream, durations)
 
 
 class Silent(Monitor):

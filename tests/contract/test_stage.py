@@ -242,7 +242,7 @@ def test_devices_and_fifos_are_refused_by_name(ground: Ground) -> None:
 def test_a_stage_is_the_same_after_its_view_was_killed(ground: Ground) -> None:
     stage = ground.open()
     view = stage.view()
-    script = 'cd "$1"; echo first > first; rm etc/hosts; echo ready; while :; do date > etc/conf; done & sleep 600'
+    script = 'cd "$1"; echo first > first; rm etc/hosts; echo ready; while sleep 0.01; do date > etc/conf; done & sleep 600'
     running = process.spawn(view.command(["sh", "-c", script, "sh", str(PREFIX)]))
     try:
         assert running.stdout is not None

@@ -18,8 +18,9 @@ from compatlayer.progress import (
     Transferred,
 )
 from compatlayer.report.estimate import Durations, Estimate, name_of
+from compatlayer.report.monitors import choose
 from compatlayer.report.terminal import TerminalMonitor
-from compatlayer.report.watch import JsonMonitor, LogMonitor, Silent, choose
+from compatlayer.report.watch import JsonMonitor, LogMonitor, Silent
 
 
 class Clock:
@@ -193,7 +194,7 @@ def test_reports_that_need_no_bars_do_not_pay_for_rich() -> None:
     script = (
         "import sys, io\n"
         "from compatlayer.report import errors, findings, text\n"
-        "from compatlayer.report.watch import choose\n"
+        "from compatlayer.report.monitors import choose\n"
         "choose('text', io.StringIO()).close()\n"
         "print(sorted({'rich', 'click', 'pydantic', 'ansible'} & set(sys.modules)))"
     )
