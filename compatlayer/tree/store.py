@@ -22,7 +22,7 @@ from compatlayer.errors import StageError
 from compatlayer.tree.entries import canonical_json
 from compatlayer.tree.manifest import _PREFIX, Manifest, _Node
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS directory (digest TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID"
+_SCHEMA = "CREATE TABLE IF NOT EXISTS directory (digest BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID"
 
 
 class ManifestStore:
@@ -39,12 +39,16 @@ class ManifestStore:
             self._connection = None
 
     def __contains__(self, root: str) -> bool:
-        return self._row(root) is not None
+        return self.has(bytes.fromhex(root))
+
+    def has(self, digest: bytes) -> bool:
+        """Whether the directory with that digest is stored."""
+        return self._row(digest) is not None
 
     def save(self, manifest: Manifest) -> None:
         """Store a manifest; it is on disk on return. What is stored already is not looked at again."""
         with self._errors(), self._open() as connection:
-            known: set[str] = set()
+            known: set[bytes] = set()
             rows = list(_new_rows(manifest._top, self, known))  # noqa: SLF001
             connection.executemany("INSERT OR IGNORE INTO directory VALUES (?, ?)", rows)
 
@@ -55,12 +59,12 @@ class ManifestStore:
         """
         if root not in self:
             raise StageError(f"{self.file} does not know the manifest {root[:12]}", hint="compatlayer transaction status")
-        return Manifest(_StoredNode(root, self))
+        return Manifest(_StoredNode(bytes.fromhex(root), self))
 
     def keep_only(self, roots: list[str]) -> int:
         """Forget all rows that no manifest of ``roots`` needs; returns how many they were."""
-        needed: set[str] = set()
-        waiting = [root for root in roots if root in self]
+        needed: set[bytes] = set()
+        waiting = [bytes.fromhex(root) for root in roots if root in self]
         while waiting:
             digest = waiting.pop()
             if digest in needed:
@@ -73,11 +77,11 @@ class ManifestStore:
             connection.executemany("DELETE FROM directory WHERE digest = ?", [(digest,) for digest in there - needed])
         return len(there - needed)
 
-    def directory(self, digest: str) -> tuple[bytes, dict[str, _Node]]:
+    def directory(self, digest: bytes) -> tuple[bytes, dict[str, _Node]]:
         """Record and children of the directory with that digest."""
         content = self._row(digest)
         if content is None:
-            raise StageError(f"{self.file} is damaged", cause=f"the directory {digest} of a manifest is missing")
+            raise StageError(f"{self.file} is damaged", cause=f"the directory {digest.hex()} of a manifest is missing")
         try:
             record, children = self._parse(content)
         except (ValueError, TypeError) as error:
@@ -92,15 +96,16 @@ class ManifestStore:
         for line in lines:
             name, digest, child = json.loads(line)
             if child is None:
-                children[name] = _StoredNode(digest, self)
+                children[name] = _StoredNode(bytes.fromhex(digest), self)
                 continue
             own = canonical_json(child)
-            if hashlib.sha256(b"%b%b\n" % (_PREFIX, own)).hexdigest() != digest:
+            leaf = hashlib.sha256(b"%b%b\n" % (_PREFIX, own)).digest()
+            if leaf.hex() != digest:
                 raise ValueError(f"the record of {name} was altered")
-            children[name] = _Node(own, digest, None)
+            children[name] = _Node(own, leaf, None)
         return record, children
 
-    def _row(self, digest: str) -> bytes | None:
+    def _row(self, digest: bytes) -> bytes | None:
         if not self.file.exists():
             return None
         with self._errors():
@@ -132,12 +137,13 @@ class ManifestStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise StageError(f"{self.file} cannot be used", cause=str(error), hint="is the disk full, or not writable?") from error
+            hint = "is the disk full, or not writable?"
+            raise StageError(f"{self.file} cannot be used", cause=str(error), hint=hint) from error
 
-    def _altered(self, digest: str) -> StageError:
+    def _altered(self, digest: bytes) -> StageError:
         return StageError(
             f"{self.file} is damaged",
-            cause=f"the directory {digest} of a manifest was altered",
+            cause=f"the directory {digest.hex()} of a manifest was altered",
             hint="remove the file: manifests are made again by a scan of the revision, when they are needed",
         )
 
@@ -147,28 +153,31 @@ class _StoredNode(_Node):
 
     __slots__ = ("_found", "_store")
 
-    def __init__(self, digest: str, store: ManifestStore) -> None:
+    _found: tuple[bytes, dict[str, _Node]] | None
+    _store: ManifestStore
+
+    def __init__(self, digest: bytes, store: ManifestStore) -> None:
         object.__setattr__(self, "digest", digest)
         object.__setattr__(self, "_store", store)
         object.__setattr__(self, "_found", None)
 
     @property
-    def record(self) -> bytes:  # type: ignore[override]
+    def record(self) -> bytes:
         return self._content()[0]
 
     @property
-    def children(self) -> dict[str, _Node]:  # type: ignore[override]
+    def children(self) -> dict[str, _Node]:
         return self._content()[1]
 
     def _content(self) -> tuple[bytes, dict[str, _Node]]:
-        found: tuple[bytes, dict[str, _Node]] | None = self._found
+        found = self._found
         if found is None:
             found = self._store.directory(self.digest)
             object.__setattr__(self, "_found", found)
         return found
 
 
-def _new_rows(node: _Node, store: ManifestStore, known: set[str]) -> Iterator[tuple[str, bytes]]:
+def _new_rows(node: _Node, store: ManifestStore, known: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """The rows that a store does not have yet, children first."""
     stack = [(node, False)]
     while stack:
@@ -179,7 +188,7 @@ def _new_rows(node: _Node, store: ManifestStore, known: set[str]) -> Iterator[tu
         if isinstance(node, _StoredNode) or node.children is None or node.digest in known:
             continue
         known.add(node.digest)
-        if node.digest in store:
+        if store.has(node.digest):
             continue
         stack.append((node, True))
         stack += [(child, False) for child in node.children.values()]
@@ -191,12 +200,12 @@ def _row(node: _Node) -> bytes:
     for name, child in node.children.items():
         is_directory = isinstance(child, _StoredNode) or child.children is not None
         record = b"null" if is_directory else child.record
-        lines.append(b'[%b,"%b",%b]' % (canonical_json(name), child.digest.encode("ascii"), record))
+        lines.append(b'[%b,"%b",%b]' % (canonical_json(name), child.digest.hex().encode(), record))
     return b"\n".join(lines)
 
 
-def _digest(record: bytes, children: dict[str, _Node]) -> str:
+def _digest(record: bytes, children: dict[str, _Node]) -> bytes:
     digest = hashlib.sha256(b"%b%b\n" % (_PREFIX, record))
     for name, node in children.items():
-        digest.update(b'[%b,"%b"]\n' % (canonical_json(name), node.digest.encode("ascii")))
-    return digest.hexdigest()
+        digest.update(b'[%b,"%b"]\n' % (canonical_json(name), node.digest.hex().encode()))
+    return digest.digest()
