@@ -111,8 +111,10 @@ KINDS = (
 )
 LAST_LINES = 15
 # What Portage adds below a failed phase: advice, and paths that are told apart from it.
-ADVICE = re.compile(r"^ \*\s*(?:If you need support|the complete build log and|The complete build log|For convenience, a symlink|"
-                    r"The ebuild environment file|Working directory:|S: ')")
+ADVICE = re.compile(
+    r"^ \*\s*(?:If you need support|the complete build log and|The complete build log|For convenience, a symlink|"
+    r"The ebuild environment file|Working directory:|S: ')"
+)
 POLL_S = 0.2
 
 
@@ -211,7 +213,9 @@ def run_emerge(module, arguments, total=0):
         begin = output.tell()
         output.write(f"$ {' '.join(command)}\n".encode())
         output.flush()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        # Before it unmerges, Portage waits for a person to change their mind; here the plan was the time for that.
+        environment = {**os.environ, "CLEAN_DELAY": "0"}
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         while True:
             progress.poll(process.pid)
             try:
