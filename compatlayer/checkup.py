@@ -33,10 +33,12 @@ def _findings(layer: Layer, state: Path, versions: Sequence[Version], targets: S
         raise DeclarationError(mistakes)
     yield from sets.todo_reasons(layer, versions)
     yield from sets.stale(layer)
-    roots: dict[Part, Path] = {}
+    # An adopted prefix is asked about with its own Portage; all others share ours.
+    asked: dict[Path | None, dict[Part, Path]] = {}
     for version in versions:
         for target in targets:
             chosen = select(layer, version, target)
-            roots[chosen.part] = resolver_root(chosen, state)
-    with Worker() as worker:
-        yield from unavailable(layer, worker, roots)
+            asked.setdefault(chosen.portage_python, {})[chosen.part] = resolver_root(chosen, state)
+    for python, roots in asked.items():
+        with Worker(python=python) as worker:
+            yield from unavailable(layer, worker, roots)

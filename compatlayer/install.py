@@ -15,7 +15,8 @@ from pathlib import Path
 
 from compatlayer import converge, process
 from compatlayer.converge import Places, Work
-from compatlayer.declaration.model import Layer, Part, Target, Version
+from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
+from compatlayer.engine import native
 from compatlayer.errors import ConvergeError
 from compatlayer.gentoo import inventory as inventories
 from compatlayer.gentoo.client import Worker
@@ -72,15 +73,20 @@ def prepare(
     chosen = select(layer, version, target)
     closure = resolve(chosen, state)
     stage = find_stage(state, chosen.part)
-    there = installed(stage, bind=bind) if stage else Inventory()
+    there = installed(stage, bind=bind) if stage else untouched(chosen)
     return Work(chosen, closure, make_plan(closure, there, chosen.packages, remove_unneeded=remove_unneeded))
 
 
 def resolve(chosen: Selection, state: Path) -> Closure:
     """The closure of a selection, by Portage's resolver over an empty package database."""
     root = resolver_root(chosen, state)
-    with Worker() as worker:
+    with Worker(python=chosen.portage_python) as worker:
         return worker.closure(root, chosen.atoms)
+
+
+def untouched(chosen: Selection) -> Inventory:
+    """What a part without a stage holds: an adopted prefix what lies in it, any other nothing."""
+    return inventories.read(chosen.existing_tree) if chosen.existing_tree else Inventory()
 
 
 def installed(stage: Stage, *, bind: bool = True) -> Inventory:
@@ -104,6 +110,8 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     began = time.monotonic()
     how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
     part = layer.part(version, target)
+    if version.engine is EngineName.NATIVE:
+        raise native.refusal(part)
     stage = open_stage(state, part, lower=options.over)
     with stage.lock(f"install of {part}"):
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)

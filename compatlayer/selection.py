@@ -35,6 +35,18 @@ class Selection:
     host: Host
 
     @property
+    def portage_python(self) -> Path | None:
+        """The interpreter that owns the Portage to ask; None: ours. Raises ``HostError`` when an adopted prefix is not here."""
+        adopted = self.engine.adopted(self.part)
+        return adopted.python if adopted else None
+
+    @property
+    def existing_tree(self) -> Path | None:
+        """What this part is before anything is staged: an adopted prefix. Raises ``HostError`` when that is not here."""
+        adopted = self.engine.adopted(self.part)
+        return adopted.tree if adopted else None
+
+    @property
     def set_names(self) -> tuple[str, ...]:
         """The sets as Portage knows them on this target."""
         return tuple(one.rendered_name(self.part.target.name) for one in self.version.sets)
@@ -161,11 +173,13 @@ def resolver_root(chosen: Selection, state: Path) -> Path:
     """The configuration root that Portage resolves this selection against, written where it has changed."""
     root = state / "resolve" / f"{chosen.part.version}-{chosen.part.target.name}"
     portage_configuration.write_config_root(root, resolver_files(chosen, state))
-    trees.complete_caches(chosen.version.repositories, root, state)
+    trees.complete_caches(chosen.version.repositories, root, state, python=chosen.portage_python)
     return root
 
 
 def _root(selection: Selection, locations: Sequence[RepositoryLocation], files: Files) -> Files:
+    adopted = selection.engine.adopted(selection.part)
+    global_config = read_global_config(adopted.tree if adopted else None)
     return portage_configuration.config_root_files(
-        read_global_config(), repositories=locations, profile=selection.profile, etc_portage=files
+        global_config, repositories=locations, profile=selection.profile, etc_portage=files
     )

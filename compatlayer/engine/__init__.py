@@ -5,6 +5,7 @@ from __future__ import annotations
 from compatlayer.declaration.model import EngineName
 from compatlayer.engine.base import Engine
 from compatlayer.engine.guest import GuestEngine
+from compatlayer.engine.native import NativeEngine
 from compatlayer.engine.standalone import StandaloneEngine
 from compatlayer.errors import UsageError
 
@@ -15,6 +16,8 @@ def engine_for(name: EngineName) -> Engine:
         return GuestEngine()
     if name == EngineName.STANDALONE:
         return StandaloneEngine()
+    if name == EngineName.NATIVE:
+        return NativeEngine()
     raise UsageError(
         f"engine '{name}' is not available in this release", hint="set `engine: guest` for this version in layer.yaml"
     )

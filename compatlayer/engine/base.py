@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from compatlayer.declaration.model import EngineName, Part, Version
@@ -52,6 +52,14 @@ class Workshop:
     emerge: PurePosixPath
 
 
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A prefix that exists on this machine, and the interpreter that owns the Portage in it."""
+
+    tree: Path
+    python: Path
+
+
 class Engine(Protocol):
     """One way to make a prefix able to emerge."""
 
@@ -68,6 +76,9 @@ class Engine(Protocol):
 
     def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
         """What ``emerge`` finds in its environment: everything that belongs to this machine and not to the layer."""
+
+    def adopted(self, part: Part) -> Adopted | None:
+        """The prefix that this part already is, with its own Portage; None where our Portage builds it from nothing."""
 
     def sources(self) -> Sequence[Distfile]:
         """Source files that the engine itself needs, beyond those of the packages; the mirror keeps them as well."""

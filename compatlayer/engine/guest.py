@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine import host as machine
 from compatlayer.engine import settings
-from compatlayer.engine.base import Files, Host, Workshop
+from compatlayer.engine.base import Adopted, Files, Host, Workshop
 from compatlayer.engine.wrapper import Toolchain
 from compatlayer.gentoo.packages import Distfile
 
@@ -52,6 +52,10 @@ class GuestEngine:
         """The layer's own programs come first in PATH, then the host's."""
         path = f"{part.prefix}/usr/bin:{part.prefix}/bin:{workshop.tools}:/usr/bin:/bin"
         return settings.environment(part, host, workshop, path)
+
+    def adopted(self, part: Part) -> Adopted | None:
+        """None: a part is built from nothing."""
+        return None
 
     def sources(self) -> Sequence[Distfile]:
         """None: the toolchain is the host's."""

@@ -15,7 +15,7 @@ from compatlayer import process
 from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine import host as machine
 from compatlayer.engine import settings, wrapper
-from compatlayer.engine.base import Files, Host, Workshop
+from compatlayer.engine.base import Adopted, Files, Host, Workshop
 from compatlayer.engine.wrapper import Compiler, Toolchain
 from compatlayer.gentoo.packages import Distfile
 
@@ -65,6 +65,10 @@ class StandaloneEngine:
         # The C library's ebuild builds with the compiler as the host has it.
         variables |= {"CL_HOST_CC": "/usr/bin/gcc", "CL_HOST_CXX": "/usr/bin/g++"}
         return variables
+
+    def adopted(self, part: Part) -> Adopted | None:
+        """None: a part is built from nothing."""
+        return None
 
     def sources(self) -> Sequence[Distfile]:
         """None: the C library and its kin are packages, and the compiler is the host's."""

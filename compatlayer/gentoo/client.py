@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from compatlayer.gentoo import decode
+from compatlayer.gentoo import adoption, decode
+from compatlayer.gentoo.adoption import PrefixDescription
 from compatlayer.gentoo.failures import Candidate, Failure, ResolutionError
 from compatlayer.gentoo.packages import Closure, FetchMap, InstalledPackage, ResolvedPackage
 from compatlayer.gentoo.pipe import JsonPipe, WorkerError
@@ -135,6 +136,10 @@ class Worker:
         request = {"config_root": str(config_root), "repository": repository, "jobs": jobs}
         raw = self._ask("metadata_cache", request, METADATA_TIMEOUT_S)
         return Regenerated(raw["entries"], tuple(raw["failed"]))
+
+    def describe(self, config_root: Path) -> PrefixDescription:
+        """What the existing prefix at ``config_root`` consists of: profile, repositories, world and sets."""
+        return adoption.decode(self._ask("describe", {"config_root": str(config_root)}))
 
     def _ask(self, operation: str, request: Mapping[str, Any], timeout_s: float | None = None) -> Any:
         """The ``ok`` of one answer; a refusal is raised as ``ResolutionError``, a bug of the worker as ``WorkerError``."""

@@ -28,6 +28,7 @@ OPERATIONS: Dict[str, Tuple[str, str]] = {
     "closure": ("closure", "closure"),
     "fetch_map": ("fetch", "fetch_map"),
     "metadata_cache": ("metadata", "metadata_cache"),
+    "describe": ("adopt", "describe"),
     "vercmp": ("atoms", "compare_versions"),
 }
 
