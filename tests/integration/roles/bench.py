@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from compatlayer import converge, playbook
+from compatlayer import playbook
 from compatlayer.converge import Places
+from compatlayer.converge.variables import ansible_environment
 from compatlayer.errors import ConvergeError
 from compatlayer.playbook import Playbook
 from compatlayer.progress import Monitor
@@ -56,7 +57,7 @@ class Bench:
             Playbook(
                 file=file,
                 variables={},
-                environment=converge._ansible_environment(places, bound=False),
+                environment=ansible_environment(places, bound=False),
                 run_directory=places.run,
                 progress_file=places.run / "progress.jsonl",
                 check_mode=check_mode,
