@@ -32,8 +32,8 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
         "PORTAGE_RO_DISTDIRS": shlex.join(str(workshop.mirror / area) for area in (store.PUBLIC, store.PRIVATE)),
     }
     jobs = options.jobs or chosen.host.cpu_count
-    links, directories = selection.host_links(chosen), selection.trusted_directories(chosen)
-    former_links = {path: target for path, target in former.links.items() if path not in {*links, *directories}}
+    declared_links, directories = selection.host_links(chosen), selection.trusted_directories(chosen)
+    former_links = {path: target for path, target in former.links.items() if path not in {*declared_links, *directories}}
     return {
         "ansible_python_interpreter": sys.executable,
         "host_preflight_prefix": prefix,
@@ -43,11 +43,11 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
         "overlay_repositories": [{"name": name, "location": str(path)} for name, path in locations.items()],
         "packages_will_be_built": any(action.kind.builds for action in work.plan),
         "host_symlinks_prefix": prefix,
-        "host_symlinks_links": links(links),
+        "host_symlinks_links": links(declared_links),
         "host_symlinks_former": links(former_links),
         "trusted_dirs_prefix": prefix,
         "trusted_dirs_paths": [str(path) for path in directories],
-        "trusted_dirs_former": [str(path) for path in former.directories if path not in {*links, *directories}],
+        "trusted_dirs_former": [str(path) for path in former.directories if path not in {*declared_links, *directories}],
         "locales_prefix": prefix,
         "locales_names": list(chosen.version.locales),
         "locales_directory": str(LOCALES),

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from compatlayer import selection
 from compatlayer.engine.base import Workshop
+from compatlayer.errors import UsageError
 from compatlayer.mirror import names as mirror_names
 from compatlayer.selection import Selection
 
