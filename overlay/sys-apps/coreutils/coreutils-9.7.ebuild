@@ -45,25 +45,27 @@ src_test() {
 	# Upstream's whole suite takes a quarter of an hour; these take seconds and
 	# touch what scripts lean on.
 	local tests=(
-		tests/basename.pl tests/dirname.pl
-		tests/cp/link.sh tests/cp/preserve-mode.sh tests/cp/symlink-slash.sh
-		tests/cut/cut.pl tests/expr/basic tests/head/head.pl tests/install/basic-1.sh
-		tests/ln/misc.sh tests/ls/color-norm.sh tests/mkdir/p-1.sh tests/mv/atomic.sh
-		tests/od/od-N.sh tests/printf/printf.sh tests/rm/rm1.sh tests/rm/r-1.sh
-		tests/seq/seq-precision.sh tests/sort/sort-merge.pl tests/stat/stat-fmt.sh
-		tests/tail/tail.pl tests/tee/tee.sh tests/touch/now-owned-by-other.sh
-		tests/tr/tr.pl tests/truncate/truncate-relative.sh tests/wc/wc.pl
+		tests/cp/{link,preserve-mode,symlink-slash}.sh
+		tests/cut/cut.pl
+		tests/expr/expr.pl
+		tests/head/head.pl
+		tests/install/basic-1.sh
+		tests/ln/{misc,relative}.sh
+		tests/ls/{a-option,color-norm,recursive}.sh
+		tests/misc/{basename,comm,dirname,expand,fold,paste,tsort}.pl
+		tests/misc/{echo,realpath,stdbuf}.sh
+		tests/mkdir/p-1.sh
+		tests/mv/{diag,into-self}.sh
+		tests/od/od-N.sh
+		tests/printf/printf.sh
+		tests/rm/{r-1,rm1}.sh
+		tests/seq/seq-precision.sh
+		tests/sort/{sort,sort-merge}.pl
+		tests/stat/stat-fmt.sh
+		tests/tr/tr.pl
 	)
-	local known=() name
-	for name in "${tests[@]}"; do
-		[[ -e ${name} || -e ${name}.pl ]] || continue
-		[[ -e ${name} ]] && known+=( "${name}" ) || known+=( "${name}.pl" )
-	done
-	(( ${#known[@]} > 20 )) || die "upstream moved its tests: only ${#known[@]} of them are there"
 	local -x CONFIG_SHELL=${BASH}
-	emake check SUBDIRS=. TESTS="${known[*]}" VERBOSE=yes
-	echo "40 + 2" | sed 's/ + /\n/' | src/paste -sd+ - > "${T}/sum" || die
-	[[ $(<"${T}/sum") == "40+2" ]] || die "paste is wrong"
+	emake check SUBDIRS=. TESTS="${tests[*]}" VERBOSE=yes
 }
 
 src_install() {
