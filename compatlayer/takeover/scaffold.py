@@ -79,11 +79,13 @@ def host_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-").lower() or "layer"
 
 
-def files_of(layer: NewLayer, *, first_package: bool = False, extra: Files | None = None) -> dict[PurePosixPath, bytes]:
+def files_of(
+    layer: NewLayer, *, first_package: bool = False, extra: Files | None = None, own_masters: str = ""
+) -> dict[PurePosixPath, bytes]:
     """Every file of a new repository, without the rendered sets, by path.
 
     Each directory that the declaration names as an overlay becomes an ebuild repository without packages (with
-    ``first_package``: with the first one). ``extra`` files are added, and win.
+    ``first_package``: with the first one); the layer's own has ``own_masters``. ``extra`` files are added, and win.
     """
     files: dict[PurePosixPath, bytes] = {PurePosixPath(FILE_NAME): layer.text().encode()}
     for version in layer.versions:
@@ -93,8 +95,10 @@ def files_of(layer: NewLayer, *, first_package: bool = False, extra: Files | Non
         for overlay in version.overlays:
             if overlay.path is not None:
                 own = overlay.path == "overlay"
-                found = overlay_files(overlay.name, layer.targets, masters="" if own else masters, first_package=first_package)
-                if own and any(one.tree for one in layer.versions):
+                found = overlay_files(
+                    overlay.name, layer.targets, masters=own_masters if own else masters, first_package=first_package
+                )
+                if own and not own_masters and any(one.tree for one in layer.versions):
                     found |= _gentoo_profiles(layer.targets)
                 for path, content in found.items():
                     files.setdefault(PurePosixPath(overlay.path) / path, content)
@@ -127,7 +131,7 @@ def write(directory: Path, files: Files) -> Layer:
     Everything is written beside first and read back; a mistake leaves the directory as it was. Raises ``UsageError`` for a
     directory that holds something, and ``DeclarationError`` for what does not read back.
     """
-    made = _refuse_used(directory)
+    made = refuse_used(directory)
     workplace = directory / ".compatlayer-init"
     moved: list[Path] = []
     try:
@@ -245,7 +249,7 @@ def _template(name: str, words: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def _refuse_used(directory: Path) -> bool:
+def refuse_used(directory: Path) -> bool:
     """Refuse a directory that holds anything but ``.git``; whether it has to be made."""
     if not directory.exists() and not directory.is_symlink():
         return True
