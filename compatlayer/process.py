@@ -25,6 +25,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROVIDERS: Mapping[str, tuple[str, str]] = {
     "bwrap": ("bubblewrap", "bubblewrap"),
     "ostree": ("ostree", "ostree"),
+    "nginx": ("nginx-light", "nginx"),
     "scanelf": ("pax-utils", "pax-utils"),
     "xz": ("xz-utils", "xz"),
     "unshare": ("util-linux", "util-linux"),

@@ -95,6 +95,11 @@ class Pin:
         return self.state / DIRECTORY / ".git" / f"{self.name}-{self.commit}.index"
 
     @property
+    def bundle(self) -> Path:
+        """The commit as the mirror keeps it, should it do so."""
+        return self.state / "mirror" / DIRECTORY / f"{self.name}-{self.commit}.bundle"
+
+    @property
     def cache_stamp(self) -> Path:
         """What the metadata cache was made for."""
         return self.index.with_suffix(".cache")
@@ -156,10 +161,43 @@ def complete_caches(repositories: Sequence[EbuildRepository], root: Path, state:
             write_atomically(wanted.cache_stamp, key.encode())
 
 
+def bundle(wanted: Pin) -> Path:
+    """The commit as a git bundle in the mirror, made where it is not there; ``tree`` reads it when the URL is out of reach.
+
+    It holds the files of that one commit, not its history. Raises ``RepositoryError`` when the commit cannot be had.
+    """
+    if wanted.bundle.is_file():
+        return wanted.bundle
+    tree(wanted)
+    wanted.bundle.parent.mkdir(parents=True, exist_ok=True)
+    beside = wanted.bundle.with_name(f".{wanted.bundle.name}.{os.getpid()}")
+    try:
+        _git(["-C", wanted.store, "bundle", "create", "--quiet", beside, f"refs/pins/{wanted.commit}"])
+        _git(["-C", wanted.store, "bundle", "verify", "--quiet", beside])
+        beside.replace(wanted.bundle)
+    finally:
+        beside.unlink(missing_ok=True)
+    return wanted.bundle
+
+
+def _unbundle(wanted: Pin) -> None:
+    """Take the commit out of the mirror's bundle. A damaged one is as good as none: ``_obtain`` goes on with the URL."""
+    # The bundle holds no history: git has to be told where it ends before it reads it.
+    shallow = wanted.store / "shallow"
+    lines = (_text(shallow) or "").split()
+    write_atomically(shallow, "".join(f"{line}\n" for line in dict.fromkeys((*lines, wanted.commit))).encode())
+    done = _git(["-C", wanted.store, "bundle", "unbundle", wanted.bundle], check=False)
+    if done.returncode != 0:
+        write_atomically(shallow, "".join(f"{line}\n" for line in lines).encode())
+        log.warning("%s is no use: %s", wanted.bundle, _words(done))
+
+
 def _obtain(wanted: Pin, nearby: Sequence[Path]) -> None:
     """Bring the commit into the store: by itself where the server gives it, else out of everything that the server has."""
     if not (wanted.store / "config").is_file():
         _git(["init", "--quiet", "--bare", "--template=", wanted.store])
+    if not _has(wanted.store, wanted.commit) and wanted.bundle.is_file():
+        _unbundle(wanted)
     if not _has(wanted.store, wanted.commit):
         for directory in nearby:
             if _fetch_commit(wanted, f"file://{directory.absolute()}").returncode == 0:

@@ -43,14 +43,127 @@ def fill(directories: tuple[Path, ...], jobs: int, per_host: int, tries: int, st
     from compatlayer.report import mirror as report  # noqa: PLC0415
 
     session = Session()
+    trees = _bundle_trees(session)
     wants = _wants(session)
     options = _options(session, directories)
     pace = replace(options.pace, per_host=per_host, tries=tries)
     patience = replace(options.patience, stall_s=stall, connect_s=min(stall, options.patience.connect_s), window_s=stall)
     with _store(session) as store, session.monitor() as monitor:
         result = filling.fill(store, wants, replace(options, jobs=jobs, pace=pace, patience=patience), monitor)
-    sys.stdout.write(report.filled(result, session.settings.format, session.paint))
+    sys.stdout.write(report.filled(result, trees, session.settings.format, session.paint))
     return 6 if result.missing else 0
+
+
+@mirror.command()
+@click.option("--repair", is_flag=True, help="Fetch what is damaged or lost, from any source.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Files at once (default: processors).")
+@global_options
+def verify(repair: bool, jobs: int | None) -> int:
+    """Hash every file again. What is not what it should be is put into quarantine.
+
+    Ends with 6 when something was wrong and is not repaired.
+    """
+    from compatlayer.mirror import check  # noqa: PLC0415
+    from compatlayer.report import mirror as report  # noqa: PLC0415
+
+    session = Session()
+    with _store(session) as store, session.monitor() as monitor:
+        result = check.verify(store, monitor, jobs=jobs)
+        if repair and result.damage:
+            result = check.repair(store, result, _wants(session), _options(session), monitor)
+    sys.stdout.write(report.verified(result, session.settings.format, session.paint))
+    return 0 if result.is_whole else 6
+
+
+@mirror.command()
+@click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen (default: 127.0.0.1:8085).")
+@click.option("--print-config", is_flag=True, help="Print nginx's configuration, for a site to deploy, and do not start it.")
+@global_options
+def serve(listen: str | None, print_config: bool) -> int:
+    """Serve the mirror with nginx, in the foreground, until Ctrl-C.
+
+    A store with files that nobody has verified is not served.
+    """
+    from compatlayer.mirror import serve as serving  # noqa: PLC0415
+
+    session = Session()
+    server = serving.Server(session.state / "mirror", listen or serving.LISTEN)
+    if print_config:
+        sys.stdout.write(server.configuration())
+        return 0
+    with _store(session) as store:
+        session.say(f"serving {store.root} at http://{server.listen}/distfiles/; Ctrl-C ends it")
+        sys.stderr.flush()
+        serving.serve(store, server)
+    return 0
+
+
+@mirror.command()
+@click.option("--probe", is_flag=True, help="Ask upstream for every file, to find those that only we still have.")
+@global_options
+def status(probe: bool) -> int:
+    """Show what is missing, what only we still have, and what nobody needs any more. Ends with 6 when something is missing."""
+    from compatlayer.mirror import status as looking  # noqa: PLC0415
+    from compatlayer.report import mirror as report  # noqa: PLC0415
+
+    session = Session()
+    wants = _everything(session)
+    with _store(session) as store:
+        if probe:
+            options = _options(session)
+            looking.probe(store, wants, options.names, options.patience)
+        result = looking.look(store, wants)
+    sys.stdout.write(report.status(result, session.settings.format, session.paint))
+    return 6 if result.missing else 0
+
+
+@mirror.command()
+@click.option("--yes", is_flag=True, help="Delete; without this, only show what would be.")
+@click.option("--grace", type=click.IntRange(0), metavar="DAYS", help="Keep what was needed within this time (default: 30 days).")
+@global_options
+def prune(yes: bool, grace: int | None) -> int:
+    """Delete files that no declared version and no published revision has needed for a while."""
+    from compatlayer.mirror import status as looking  # noqa: PLC0415
+    from compatlayer.report import mirror as report  # noqa: PLC0415
+
+    session = Session()
+    wants = _everything(session)
+    with _store(session) as store:
+        found = looking.look(store, wants, grace_days=looking.GRACE_DAYS if grace is None else grace)
+        freed = looking.prune(store, found) if yes else None
+    sys.stdout.write(report.pruned(found, freed, session.settings.format, session.paint))
+    return 0
+
+
+@mirror.command("export")
+@click.argument("file", type=_FILE)
+@click.option("--restricted", is_flag=True, help="Take along what RESTRICT keeps off mirrors; the bundle is then for you alone.")
+@global_options
+def export_(file: Path, restricted: bool) -> int:
+    """Write the mirror to one file, with its own checksums, for a site without a network."""
+    from compatlayer.mirror import bundle  # noqa: PLC0415
+    from compatlayer.report import mirror as report  # noqa: PLC0415
+
+    session = Session()
+    with _store(session) as store, session.monitor() as monitor:
+        carried = bundle.export_bundle(store, file, monitor, restricted=restricted)
+    sys.stdout.write(report.carried("exported", carried, session.settings.format, session.paint))
+    return 0
+
+
+@mirror.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@global_options
+def import_(file: Path) -> int:
+    """Take a bundle's files into the mirror: all of them, or none when anything about it is wrong."""
+    from compatlayer.mirror import bundle  # noqa: PLC0415
+    from compatlayer.report import mirror as report  # noqa: PLC0415
+
+    session = Session()
+    with _store(session) as store, session.monitor() as monitor:
+        carried = bundle.import_bundle(store, file, monitor)
+    sys.stdout.write(report.carried("imported", carried, session.settings.format, session.paint))
+    return 0
 
 
 def _store(session: Session) -> Store:
@@ -64,6 +177,23 @@ def _wants(session: Session) -> Wants:
     from compatlayer.mirror import distfiles  # noqa: PLC0415
 
     return distfiles.of_layer(session.layer, _versions(session), _targets(session), session.state)
+
+
+def _everything(session: Session) -> Wants:
+    """What every version needs that is not retired, on all targets, whatever the options narrow: the ground for deleting."""
+    from compatlayer.mirror import distfiles  # noqa: PLC0415
+
+    versions = [version for version in session.layer.versions if version.status != "retired"]
+    return distfiles.of_layer(session.layer, versions, session.layer.targets, session.state)
+
+
+def _bundle_trees(session: Session) -> list[Path]:
+    """Keep the ebuild trees that are declared by URL and commit; local ones travel with the declaration."""
+    from compatlayer import trees  # noqa: PLC0415
+
+    repositories = [repository for version in _versions(session) for repository in version.repositories]
+    pins = [pin for repository in repositories if (pin := trees.pin(repository, session.state)) is not None]
+    return [trees.bundle(pin) for pin in dict.fromkeys(pins)]
 
 
 def _versions(session: Session) -> Sequence[Version]:

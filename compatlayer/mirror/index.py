@@ -36,8 +36,8 @@ create table kept (holder text, name text, primary key (holder, name)) without r
 class Entry:
     """One file of the store.
 
-    ``origin`` is ``own mirror``, ``mirror://NAME``, ``upstream``, ``file``, ``same content`` or ``bundle``; ``upstream`` what the
-    last probe found: ``there``, ``gone`` or ``unknown``. ``mtime_ns`` is the file's when it was last hashed. Times are UTC, ISO 8601.
+    ``origin`` is that of a ``sources.Source``, or ``same content``, ``bundle``, ``found in the store``; ``upstream`` what the
+    last probe found: ``there``, ``gone`` or ``unknown``. ``mtime_ns`` is the file's when it was last hashed. Times are UTC.
     """
 
     name: str
@@ -111,9 +111,9 @@ class Index:
     def record(self, entry: Entry) -> None:
         """Add or replace a file."""
         row = (
-            entry.name, entry.size_bytes, json.dumps(dict(entry.hashes), sort_keys=True), entry.content, entry.mtime_ns, entry.origin,
-            entry.url, entry.fetched_at_utc, entry.verified_at_utc, str(entry.restrict), entry.unneeded_since_utc, entry.upstream,
-            entry.probed_at_utc,
+            entry.name, entry.size_bytes, json.dumps(dict(entry.hashes), sort_keys=True), entry.content, entry.mtime_ns,
+            entry.origin, entry.url, entry.fetched_at_utc, entry.verified_at_utc, str(entry.restrict), entry.unneeded_since_utc,
+            entry.upstream, entry.probed_at_utc,
         )  # fmt: skip
         with self.transaction() as database:
             database.execute(f"insert or replace into file values ({', '.join('?' * len(row))})", row)  # noqa: S608
@@ -135,13 +135,19 @@ class Index:
         """The files that hold the same bytes."""
         return self._select("where content = ? order by name", (content,))
 
-    def set_needs(self, wants: Wants) -> None:
-        """Say anew what the parts of ``wants`` need, or add to it when that is not the whole; those of other parts stay."""
+    def set_needs(self, wants: Wants, *, alone: bool = False) -> None:
+        """Say anew what the parts of ``wants`` need, or add to it when that is not the whole; those of other parts stay, unless
+        there are none (``alone``).
+        """
         rows = [(file.name, need.part, need.package) for file in wants.files.values() for need in file.needs]
         with self.transaction() as database:
-            if wants.whole:
+            if alone:
+                database.execute("delete from need")
+            elif wants.whole:
                 database.executemany("delete from need where part = ?", [(part,) for part in wants.parts])
             database.executemany("insert or ignore into need values (?, ?, ?)", rows)
+            query = "update file set unneeded_since_utc = null where name = ? and unneeded_since_utc is not null"
+            database.executemany(query, [(name,) for name in wants.files])
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
         """Who needs each file, by the files' names."""

@@ -1,4 +1,4 @@
-"""GLEP 75: where a mirror keeps a file. https://www.gentoo.org/glep/glep-0075.html"""
+"""Where a mirror keeps a file: GLEP 75, https://www.gentoo.org/glep/glep-0075.html ."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OURS = Layout("filename-hash", "BLAKE2B", (8,))
 
 
 def parse(text: str) -> tuple[Layout, ...]:
-    """The structures of a layout.conf that we understand, the mirror's favourite first. Raises ``ValueError`` for no layout.conf."""
+    """The structures of a layout.conf that we understand, the mirror's favourite first. Raises ``ValueError`` for other texts."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text)

@@ -1,7 +1,7 @@
 """Which file is fetched next: a few at a time from each host, hosts side by side, waiting without holding up anybody.
 
-A host that says "later" (Retry-After) is left alone by all; a file whose attempt failed for a reason that may pass comes back after
-an exponentially growing time with jitter; a host that cannot be reached several times in a row is given up for this run.
+A host that says "later" (Retry-After) is left alone by all; a file whose attempt failed for a reason that may pass comes back
+after an exponentially growing time with jitter; a host that cannot be reached several times in a row is given up for this run.
 """
 
 from __future__ import annotations

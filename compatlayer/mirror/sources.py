@@ -1,8 +1,8 @@
 """Where a file may be had, in Portage's order: own mirrors, what ``mirror://`` names mean, upstream.
 
 An own mirror is one named ``local`` in the declaration's ``mirrors`` or in the environment (``COMPATLAYER_MIRROR_LOCAL``), as in
-Portage's ``etc/portage/mirrors``: the URL above its ``distfiles`` directory. Restrictions are Portage's, too: RESTRICT=fetch leaves
-upstream out, and private mirrors may hold what public ones may not.
+Portage's ``etc/portage/mirrors``: the URL above its ``distfiles`` directory. Restrictions are Portage's, too: RESTRICT=fetch
+leaves upstream out, and private mirrors may hold what public ones may not.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Store:
         return self._link_same_content(wanted)
 
     def accept(self, temporary: Path, wanted: Wanted, digests: Mapping[str, str], *, origin: str, url: str) -> Entry:
-        """Give a file its name. It was written and fsynced by the caller, and ``digests`` are all of ``wanted.hashes``, computed.
+        """Give a file its name. The caller wrote and fsynced it; ``digests`` are all of ``wanted.hashes``, computed.
 
         Raises ``ValueError`` should they differ after all, ``OSError`` when the file system refuses.
         """
@@ -118,8 +118,8 @@ class Store:
         temporary.chmod(0o644)
         at = now_utc()
         entry = Entry(
-            name=wanted.name, size_bytes=status.st_size, hashes=dict(digests), mtime_ns=status.st_mtime_ns, origin=origin, url=url,
-            fetched_at_utc=at, verified_at_utc=at, restrict=wanted.restrict,
+            name=wanted.name, size_bytes=status.st_size, hashes=dict(digests), mtime_ns=status.st_mtime_ns, origin=origin,
+            url=url, fetched_at_utc=at, verified_at_utc=at, restrict=wanted.restrict,
         )  # fmt: skip
         self.index.record(entry)
         place = self.path(wanted.name, wanted.restrict)
@@ -256,7 +256,7 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except FileExistsError:
-        if os.path.samefile(source, target):
+        if source.samefile(target):
             return
         aside = target.with_name(f".{target.name[:200]}.{os.getpid()}.link")
         aside.unlink(missing_ok=True)

@@ -118,23 +118,30 @@ def get(
         raise TransferError(f"{scheme or 'no'} URLs are not supported")
     try:
         return _Download(session, url, part, wanted, patience, received).run()
-    except requests.exceptions.SSLError as error:
-        raise TransferError(f"the certificate cannot be verified: {_innermost(error)}") from error
-    except requests.exceptions.TooManyRedirects as error:
-        raise TransferError(f"more than {_REDIRECTS} redirects") from error
-    except requests.exceptions.InvalidSchema as error:
-        raise TransferError(f"redirected to something that is no web address: {_innermost(error)}") from error
-    except requests.exceptions.ConnectTimeout as error:
-        raise TransferError(f"no connection within {patience.connect_s:g} s", again=True, unreachable=True) from error
-    except (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
-        raise TransferError(f"nothing came for {patience.stall_s:g} s", again=True) from error
-    except (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError) as error:
-        raise TransferError(f"the connection broke: {_innermost(error)}", again=True) from error
-    except requests.exceptions.ConnectionError as error:
-        unreachable = not _was_connected(error)
-        raise TransferError(f"no connection: {_innermost(error)}", again=True, unreachable=unreachable) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise TransferError(_innermost(error)) from error
+        raise _explained(error, patience) from error
+
+
+def _explained(error: Exception, patience: Patience) -> TransferError:
+    """What an exception of the HTTP libraries means for us. The order matters: each is a kind of those below it."""
+    said = _innermost(error)
+    match error:
+        case requests.exceptions.SSLError() | urllib3.exceptions.SSLError():
+            return TransferError(f"the certificate cannot be verified: {said}")
+        case requests.exceptions.TooManyRedirects():
+            return TransferError(f"more than {_REDIRECTS} redirects")
+        case requests.exceptions.InvalidSchema():
+            return TransferError(f"redirected to something that is no web address: {said}")
+        case requests.exceptions.ConnectTimeout():
+            return TransferError(f"no connection within {patience.connect_s:g} s", again=True, unreachable=True)
+        case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
+            return TransferError(f"nothing came for {patience.stall_s:g} s", again=True)
+        case requests.exceptions.ChunkedEncodingError() | urllib3.exceptions.ProtocolError():
+            return TransferError(f"the connection broke: {said}", again=True)
+        case requests.exceptions.ConnectionError():
+            return TransferError(f"no connection: {said}", again=True, unreachable=not _was_connected(error))
+        case _:
+            return TransferError(said)
 
 
 class _Download:
@@ -206,7 +213,7 @@ class _Download:
                     break
                 if done + len(block) > self.wanted.size_bytes:
                     self.part.discard()
-                    raise TransferError(f"more than {self.wanted.size_bytes} bytes")
+                    raise TransferError(f"more than {self.wanted.size_bytes} bytes")  # noqa: TRY301
                 self.digester.update(block)
                 write_all(descriptor, block)
                 done, moved, counted = done + len(block), moved + len(block), counted + len(block)
@@ -214,7 +221,7 @@ class _Download:
                 elapsed = time.monotonic() - since
                 if elapsed > self.patience.window_s:
                     if moved < self.patience.slow_bytes_s * elapsed:
-                        raise TransferError(f"too slow: {moved / elapsed:.0f} bytes a second", again=True)
+                        raise TransferError(f"too slow: {moved / elapsed:.0f} bytes a second", again=True)  # noqa: TRY301
                     since, moved = time.monotonic(), 0
             return self._finish(descriptor, done, resumed=offset > 0)
         except BaseException:
@@ -257,9 +264,9 @@ def _copy(url: str, part: Part, wanted: Wanted, received: Callable[[int], None])
     try:
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode):
-            raise TransferError("not a regular file")
+            raise TransferError("not a regular file")  # noqa: TRY301
         if status.st_size != wanted.size_bytes:
-            raise TransferError(f"{status.st_size} bytes instead of {wanted.size_bytes}")
+            raise TransferError(f"{status.st_size} bytes instead of {wanted.size_bytes}")  # noqa: TRY301
         part.discard()
         target = os.open(part.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
