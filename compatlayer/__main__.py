@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -21,7 +20,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = list(arguments) if arguments is not None else None
         result = compatlayer.main(args=given, prog_name="compatlayer", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -32,20 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except CompatlayerError as error:
         return _say(error)
-    except BrokenPipeError:
-        return _read_enough()
-    except SystemExit as ending:
-        # click turns a broken pipe into an exit of its own.
-        if isinstance(ending.__context__, BrokenPipeError):
-            return _read_enough()
-        raise
     return result if isinstance(result, int) else 0
-
-
-def _read_enough() -> int:
-    """Whoever read our output has had enough, which is no error. Python would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0
 
 
 def _say(error: CompatlayerError) -> int:

@@ -38,10 +38,10 @@ PREFIX = f"/cvmfs/tiny.example.org/versions/2026.11/compat/{TARGET.os}/{TARGET.a
 SOURCE = Path(compatlayer.__file__).parent.parent
 # Neither root nor "nobody", which the kernel also uses for ids that it cannot show.
 USER_ID = 23456
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 # What records when and in which order packages were merged: Portage's values, and its caches of them.
-TIMES = ("BUILD_TIME", "COUNTER", "counter", "environment.bz2", "vdb_metadata.pickle", "mtimedb", "vdb_blockers.pickle")
+TIMES = ("BUILD_TIME", "COUNTER", "counter", "environment.bz2", "metadata", "mtimedb", "vdb_metadata.pickle")
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class TinyLayer:
             record = {name: value for name, value in entry.record().items() if name not in ("path", "mtime")}
             if entry.path.startswith("var/db/pkg/") and entry.path.endswith("/CONTENTS"):
                 record = {"lines": re.sub(r" \d+$", "", (self.upper / entry.path).read_text(), flags=re.MULTILINE)}
-            elif Path(entry.path).name in TIMES:
+            elif entry.path.startswith("var/") and Path(entry.path).name in TIMES:
                 record = {}
             found[entry.path] = tuple(f"{name}={value}" for name, value in sorted(record.items()))
         return found
@@ -310,7 +310,7 @@ def tiny_layer(user_id: int | None = None) -> Iterator[TinyLayer]:
             beneath.remove(directory.name, inside=above.directory("."))
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 120) -> None:
     """Wait until ``condition`` holds; fails, naming ``what``, when it never does."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 
 import click
@@ -30,6 +32,17 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
 
 class Verbs(click.Group):
     """A group whose help needs no verb's module, so that ``--help`` takes a tenth of a second."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a verb; a reader of its output that has had enough (``| head``) is no error."""
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 0
+        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs in the order of ``VERBS``."""

@@ -86,7 +86,8 @@ failure:
   type: dict
 """
 
-import json  # noqa: E402  (Ansible wants the documentation first)
+import glob  # noqa: E402  (Ansible wants the documentation first)
+import json  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
 import subprocess  # noqa: E402
@@ -263,20 +264,23 @@ def fail(module, what, returncode, text, packages):
     module.fail_json(msg=f"{what}: {failure['package'] or 'emerge'} failed", failure=failure, packages=packages)
 
 
-def remove_leftovers(database):
-    """Delete what a killed merge left in the package database; Portage would skip it, and never remove it."""
-    removed = []
-    if not os.path.isdir(database):
-        return removed
-    for category in sorted(os.listdir(database)):
-        directory = os.path.join(database, category)
-        if not os.path.isdir(directory):
-            continue
-        for entry in sorted(os.listdir(directory)):
-            if entry.startswith("-MERGING-"):
-                subprocess.run(["rm", "-rf", "--", os.path.join(directory, entry)], check=True)
-                removed.append(f"{category}/{entry[len('-MERGING-') :]}")
-    return removed
+def leftovers(prefix):
+    """What a killed run has left in the prefix: half-merged packages, locks, and the status of a Portage that is no more."""
+    database = os.path.join(prefix, "var", "db", "pkg")
+    for directory in [os.path.dirname(database), database, *glob.glob(os.path.join(glob.escape(database), "*", ""))]:
+        for name in os.listdir(directory) if os.path.isdir(directory) else ():
+            if name.startswith("-MERGING-") or name.endswith(".portage_lockfile"):
+                yield os.path.join(directory, name)
+    yield from glob.glob(os.path.join(glob.escape(prefix), "run", "portage", "emerge-*"))
+
+
+def remove_leftovers(prefix):
+    """Delete them, before anything is compared: Portage skips half-merged packages and never removes them.
+
+    Nobody else works on the prefix: whoever runs this holds its lock.
+    """
+    for path in list(leftovers(prefix)):
+        subprocess.run(["rm", "-rf", "--", path], check=True)
 
 
 def unselected(prefix, names):
@@ -325,7 +329,7 @@ def main():
     prefix = module.params["prefix"]
     database = os.path.join(prefix, "var", "db", "pkg")
     if not module.check_mode:
-        remove_leftovers(database)
+        remove_leftovers(prefix)
 
     packages, build = compare(database, module.params["packages"])
     unmerge = [cpv for cpv in module.params["absent"] if os.path.isdir(os.path.join(database, cpv))]
