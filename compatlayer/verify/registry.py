@@ -23,7 +23,7 @@ from compatlayer.verify.reading import Reading, Visitor, by_path
 from compatlayer.verify.reading.home import home_of
 
 # In the order in which they run and report: from the whole to the detail.
-MODULES = ("declared",)
+MODULES = ("declared", "integrity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ class Context:
         if self.reading is None:
             raise ValueError("the tree is read only while checks are run")
         return self.reading
+
+    def begin(self) -> Reading:
+        """A pass over the tree that has not happened yet."""
+        return Reading(self.prefix_tree, self.prefix, self.inventory, memory=self.memory, quick=self.quick)
 
     def in_order(self, findings: Iterable[Finding]) -> list[Finding]:
         """Findings as they are reported: by package in version order, those without one last, then by path."""
@@ -145,7 +149,7 @@ def findings(context: Context, names: Sequence[str] | None = None) -> Iterator[F
     A caller that wants to know how much was read gives a ``context`` with a ``reading`` of its own, and asks that afterwards.
     """
     chosen = select(context, names).run
-    reading = context.reading or Reading(context.prefix_tree, context.prefix, context.inventory)
+    reading = context.reading or context.begin()
     context = replace(context, reading=reading)
     for one in chosen:
         if one.visitor is not None:

@@ -98,8 +98,11 @@ class Ownership:
         return found
 
     def raw(self, directory: str) -> bytes:
-        """What is recorded in ``directory`` as bytes that are equal when the records are, but for the packages' numbers."""
-        return bytes(self._directories.get(directory, b""))
+        """What is recorded in ``directory``, as bytes that change when the records do. Who owns a path is left out: packages are
+        counted, and one more would change them all.
+        """
+        blob = self._directories.get(directory, b"")
+        return b"\n".join(line.rpartition(b"\0")[0] for line in blob.split(b"\n"))
 
 
 def _lines(blob: bytearray) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from compatlayer.tree.beneath import ROOT, Beneath
+from compatlayer.tree.beneath import ROOT, Beneath, join
+from compatlayer.verify.reading.memory import Remembered, is_file, is_settled, signature
 from compatlayer.verify.reading.ownership import Ownership, Record
 from compatlayer.verify.reading.visitor import Seen, Visitor
 
@@ -18,10 +20,16 @@ _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Slice(NamedTuple):
-    """Some of the names in one directory."""
+    """Some of the names in one directory, from the ``start``-th on."""
 
     directory: str
+    start: int
     names: Sequence[str]
+
+    @property
+    def key(self) -> str:
+        """What it is remembered by."""
+        return f"{self.directory}\0{self.start}" if self.start else self.directory
 
 
 class Tally(NamedTuple):
@@ -30,69 +38,108 @@ class Tally(NamedTuple):
     entries: int
     files_read: int
     bytes_read: int
+    files_trusted: int
     found: dict[str, list[object]]
+    quiet: dict[str, dict[str, str]]
 
 
 class Reader:
     """Answers orders, which are lists of slices."""
 
-    def __init__(self, tree: Path, ownership: Ownership, visitors: dict[str, Visitor]) -> None:
+    def __init__(
+        self, tree: Path, ownership: Ownership, visitors: dict[str, Visitor], remembered: Remembered, *, remembers: bool
+    ) -> None:
         self._below = Beneath(tree)
         self._ownership = ownership
         self._visitors = visitors
-        self._all = tuple(visitors.values())
-        self._readers = tuple(visitor for visitor in self._all if visitor.reads)
-        self._known: tuple[str, dict[str, list[Record]]] = ("", {})
-        self._files_read = self._bytes_read = 0
+        self._remembered = remembered
+        self._remembers = {name: visitor for name, visitor in visitors.items() if remembers and visitor.remembers}
+        self._known: tuple[str, dict[str, list[Record]]] = ("", {})  # no directory is called that
+        self._files_read = self._bytes_read = self._files_trusted = 0
+        self._quiet: dict[str, dict[str, str]] = {}
 
     def __call__(self, order: Sequence[Slice]) -> Tally:
         """Look at the slices of ``order``; visitors' findings go back with the tally."""
-        self._files_read = self._bytes_read = entries = 0
+        self._files_read = self._bytes_read = self._files_trusted = 0
+        self._quiet = {name: {} for name in self._remembers}
+        entries = 0
         for part in order:
             entries += len(part.names)
             self._slice(part)
         found = {name: drained for name, visitor in self._visitors.items() if (drained := visitor.drain())}
-        return Tally(entries, self._files_read, self._bytes_read, found)
+        return Tally(entries, self._files_read, self._bytes_read, self._files_trusted, found, self._quiet)
 
     def _slice(self, part: Slice) -> None:
-        if self._known[0] != part.directory:
-            self._known = (part.directory, self._ownership.records(part.directory))
-        records = self._known[1]
-        below = "" if part.directory == ROOT else f"{part.directory}/"
         try:
-            descriptor = self._below.directory(part.directory)
+            inside = self._below.directory(part.directory)
         except OSError:
             self._below.forget()
+            records = self._records(part.directory)
             for name in part.names:
-                self._gone(below + name, records.get(name, ()))
+                self._gone(join(part.directory, name), records.get(name, ()), self._visitors.values())
             return
-        for name in part.names:
-            self._entry(name, descriptor, below + name, records.get(name, ()))
+        if self._remembers:
+            self._slice_with_memory(part, inside)
+        else:
+            self._entries(part, inside, tuple(self._visitors.values()))
 
-    def _entry(self, name: str, inside: int, path: str, records: Sequence[Record]) -> None:
+    def _slice_with_memory(self, part: Slice, inside: int) -> None:
+        now_ns = time.time_ns()
+        try:
+            statuses = [os.stat(name, dir_fd=inside, follow_symlinks=False) for name in part.names]
+        except OSError:
+            self._entries(part, inside, tuple(self._visitors.values()))
+            return
+        looks = signature(part.names, statuses, self._ownership.raw(part.directory))
+        trusted = {name for name in self._remembers if self._remembered.get(name, {}).get(part.key) == looks}
+        before = {name: len(visitor.found) for name, visitor in self._remembers.items()}
+        if visitors := tuple(visitor for name, visitor in self._visitors.items() if name not in trusted):
+            self._entries(part, inside, visitors)
+        if trusted and not any(visitor.reads for visitor in visitors):
+            self._files_trusted += sum(map(is_file, statuses))
+        settled = is_settled(statuses, now_ns)
+        for name, visitor in self._remembers.items():
+            if name in trusted or (settled and len(visitor.found) == before[name]):
+                self._quiet[name][part.key] = looks
+
+    def _entries(self, part: Slice, inside: int, visitors: Sequence[Visitor]) -> None:
+        records = self._records(part.directory)
+        readers = tuple(visitor for visitor in visitors if visitor.reads)
+        below = "" if part.directory == ROOT else f"{part.directory}/"
+        for name in part.names:
+            seen = self._entry(name, inside, below + name, records.get(name, ()), visitors)
+            if readers and seen is not None and stat.S_ISREG(seen.status.st_mode):
+                wanting = [visitor for visitor in readers if visitor.wants(seen)]
+                if wanting:
+                    self._read(seen, inside, wanting)
+
+    def _records(self, directory: str) -> dict[str, list[Record]]:
+        if self._known[0] != directory:
+            self._known = (directory, self._ownership.records(directory))
+        return self._known[1]
+
+    def _entry(self, name: str, inside: int, path: str, records: Sequence[Record], visitors: Sequence[Visitor]) -> Seen | None:
         try:
             status = os.stat(name, dir_fd=inside, follow_symlinks=False)
             is_link = stat.S_ISLNK(status.st_mode)
             seen = Seen(path, name, status, records, os.readlink(name, dir_fd=inside) if is_link else "")
         except OSError:
-            self._gone(path, records)
-            return
-        for visitor in self._all:
+            self._gone(path, records, visitors)
+            return None
+        for visitor in visitors:
             visitor.entry(seen)
-        if self._readers and stat.S_ISREG(status.st_mode):
-            wanting = [visitor for visitor in self._readers if visitor.wants(seen)]
-            if wanting:
-                self._read(seen, inside, wanting)
+        return seen
 
-    def _gone(self, path: str, records: Sequence[Record]) -> None:
-        for visitor in self._all:
+    @staticmethod
+    def _gone(path: str, records: Sequence[Record], visitors: Iterable[Visitor]) -> None:
+        for visitor in visitors:
             visitor.vanished(path, records)
 
     def _read(self, seen: Seen, inside: int, visitors: Sequence[Visitor]) -> None:
         try:
             descriptor = os.open(seen.name, _OPEN, dir_fd=inside)
         except FileNotFoundError:
-            self._gone(seen.path, seen.records)
+            self._gone(seen.path, seen.records, visitors)
             return
         except OSError as error:
             for visitor in visitors:
@@ -110,7 +157,7 @@ class Reader:
     def _content(self, seen: Seen, descriptor: int, visitors: Sequence[Visitor]) -> None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            self._gone(seen.path, seen.records)
+            self._gone(seen.path, seen.records, visitors)
             return
         seen.status = status
         seen.descriptor = descriptor

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from compatlayer.errors import StageError
 from compatlayer.gentoo.packages import Inventory
 from compatlayer.tree.beneath import ROOT, join
 from compatlayer.verify.reading import pool
+from compatlayer.verify.reading.memory import keep, recall
 from compatlayer.verify.reading.ownership import Damage, Kind, Ownership, Record, load, owned_directories
 from compatlayer.verify.reading.reader import Reader, Slice
 from compatlayer.verify.reading.visitor import Visitor
@@ -54,16 +56,31 @@ class _Outcome:
     absent: list[Absent] = field(default_factory=list)
     collisions: list[Collision] = field(default_factory=list)
     unowned: list[Listing] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=Statistics)
 
 
 class Reading:
-    """One pass over the prefix at ``tree`` whose home is ``prefix``. It happens when the first result is asked for."""
+    """One pass over the prefix at ``tree`` whose home is ``prefix``. It happens when the first result is asked for.
 
-    def __init__(self, tree: Path, prefix: str, inventory: Inventory, *, workers: int | None = None) -> None:
+    What it saw is kept in the directory ``memory``, if there is one; ``quick`` trusts what was kept there by the pass before.
+    """
+
+    def __init__(
+        self,
+        tree: Path,
+        prefix: str,
+        inventory: Inventory,
+        *,
+        memory: Path | None = None,
+        quick: bool = False,
+        workers: int | None = None,
+    ) -> None:
         self.tree = tree
         self.prefix = prefix
         self._inventory = inventory
+        self._memory = memory
+        self._quick = quick
         self._workers = workers or pool.processors()
         self._visitors: dict[str, Callable[[], Visitor]] = {}
         self._ownership: Ownership | None = None
@@ -77,9 +94,12 @@ class Reading:
 
     @property
     def ownership(self) -> Ownership:
-        """Who owns what."""
+        """Who owns what. Raises ``StageError`` when the tree itself cannot be opened."""
         if self._ownership is None:
-            self._ownership = load(self.tree, self.prefix, self._inventory)
+            try:
+                self._ownership = load(self.tree, self.prefix, self._inventory)
+            except OSError as error:
+                raise StageError(f"{self.tree} cannot be read", cause=error.strerror or str(error)) from error
         return self._ownership
 
     @property
@@ -118,23 +138,38 @@ class Reading:
         """How much was looked at."""
         return self._done().statistics
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How many names each directory holds."""
+        return self._done().sizes
+
     def _done(self) -> _Outcome:
         if self._outcome is None:
-            outcome = _Outcome()
-            ownership = self.ownership
-            visitors: Mapping[str, Callable[[], Visitor]] = dict(self._visitors)
-
-            def make() -> Reader:
-                return Reader(self.tree, ownership, {name: visitor() for name, visitor in visitors.items()})
-
-            for tally in pool.run(self._orders(outcome), make, self._workers):
-                outcome.statistics.entries += tally.entries
-                outcome.statistics.files_read += tally.files_read
-                outcome.statistics.bytes_read += tally.bytes_read
-                for name, found in tally.found.items():
-                    outcome.reports.setdefault(name, []).extend(found)
-            self._outcome = outcome
+            self._outcome = self._run()
         return self._outcome
+
+    def _run(self) -> _Outcome:
+        outcome = _Outcome()
+        ownership = self.ownership
+        remembered = recall(self._memory, self.tree) if self._memory and self._quick else {}
+
+        def make() -> Reader:
+            visitors = {name: visitor() for name, visitor in self._visitors.items()}
+            return Reader(self.tree, ownership, visitors, remembered, remembers=self._memory is not None)
+
+        quiet: dict[str, dict[str, str]] = {}
+        for tally in pool.run(self._orders(outcome), make, self._workers):
+            outcome.statistics.entries += tally.entries
+            outcome.statistics.files_read += tally.files_read
+            outcome.statistics.bytes_read += tally.bytes_read
+            outcome.statistics.files_trusted += tally.files_trusted
+            for name, found in tally.found.items():
+                outcome.reports.setdefault(name, []).extend(found)
+            for name, slices in tally.quiet.items():
+                quiet.setdefault(name, {}).update(slices)
+        if self._memory is not None:
+            keep(self._memory, self.tree, quiet)
+        return outcome
 
     def _orders(self, outcome: _Outcome) -> Iterator[list[Slice]]:
         """Walk, compare names, and put together what the workers are to look at."""
@@ -144,13 +179,13 @@ class Reading:
         comparison = _Comparison(self.ownership, outcome)
         for listing in walk(self.tree, outcome.problems):
             outcome.statistics.directories += 1
+            outcome.sizes[listing.path] = len(listing.names)
             owned = comparison.listing(listing)
             names = listing.names if sees_unowned else owned
-            start = 0
-            while start < len(names):
-                part = names[start : start + room]
-                order.append(Slice(listing.path, part))
-                start += len(part)
+            # Always cut at the same places, so that a slice is known again.
+            for start in range(0, len(names), ORDER_NAMES):
+                part = names[start : start + ORDER_NAMES]
+                order.append(Slice(listing.path, start, part))
                 room -= len(part)
                 length += len(listing.path)
                 if room <= 0 or length > ORDER_BYTES:

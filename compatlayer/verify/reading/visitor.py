@@ -51,6 +51,9 @@ class Visitor:
     sees_unowned = True
     # Whether ``content`` is wanted at all; the files are read when any visitor wants them.
     reads = False
+    # Whether what it says of an entry depends on that entry and its records alone, so that its silence on the last full pass
+    # still counts where nothing has changed (``--quick``). A visitor that collects facts for a comparison later must see all.
+    remembers = False
 
     def __init__(self) -> None:
         self.found: list[Any] = []

@@ -105,7 +105,7 @@ def test_findings_come_in_version_order_whatever_the_build_order() -> None:
         Inventory(),
         closure(wanted("b/b-1.10", "1"), wanted("b/b-1.9", "2"), wanted("a/z-1")),
     )
-    assert [finding.package for finding in findings(context)] == ["a/z-1", "b/b-1.9", "b/b-1.10"]
+    assert [finding.package for finding in findings(context, ["declared"])] == ["a/z-1", "b/b-1.9", "b/b-1.10"]
 
 
 def test_damage_and_leftovers_of_the_database_are_found() -> None:
@@ -124,9 +124,9 @@ def test_damage_and_leftovers_of_the_database_are_found() -> None:
 
 def test_a_declared_package_that_the_host_provides_is_said_out_loud() -> None:
     context = Context(Path("/nowhere"), inventory(GOOD_LUA, GOOD_TOP), closure(LUA, TOP, provided=("sys-devel/gcc-12",)))
-    assert list(findings(context)) == []
+    assert list(findings(context, ["declared"])) == []
     entry = declared("sys-devel/gcc", line=9)
     context = Context(Path("/nowhere"), context.inventory, context.closure, (ENTRY, entry))
-    (finding,) = findings(context)
+    (finding,) = findings(context, ["declared"])
     assert (finding.identifier, finding.location) == ("package-from-host", Location("sets/tiny.yaml", 9))
     assert finding.description == "sys-devel/gcc is declared, but left to the host (package.provided has sys-devel/gcc-12)"
