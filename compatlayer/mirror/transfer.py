@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -329,17 +328,20 @@ def _validator(answer: requests.Response) -> str | None:
 
 def _innermost(error: BaseException) -> str:
     """The plainest words in a chain of exceptions that wrap each other."""
-    seen: list[Any] = [error]
-    while True:
-        last = seen[-1]
-        inner = getattr(last, "reason", None) or (last.args[0] if getattr(last, "args", None) else None) or last.__cause__
-        if not isinstance(inner, BaseException) or inner in seen:
-            break
+    seen = [error]
+    while (inner := _inner(seen[-1])) is not None and inner not in seen:
         seen.append(inner)
     last = seen[-1]
     text = last.strerror if isinstance(last, OSError) and last.strerror else str(last)
-    # urllib3 puts the object it failed on first: "<…HTTPSConnection object at 0x7f…>: Failed to establish …"
-    return text.split(">: ")[-1].strip() or type(last).__name__
+    return text.strip() or type(last).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    """What an exception wraps, wherever it keeps it."""
+    for held in (getattr(error, "reason", None), *error.args, error.__cause__):
+        if isinstance(held, BaseException):
+            return held
+    return None
 
 
 def _was_connected(error: BaseException) -> bool:
