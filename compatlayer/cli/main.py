@@ -26,6 +26,15 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
     "stage": ("stages", "stage", "Local changes: list, diff, drop."),
     "verify": ("inspect", "verify", "Compare what is installed with what is declared."),
     "test": ("inspect", "test", "Run the layer's acceptance tests."),
+    "publish": ("publish", "publish", "Publish the stage to the test repository."),
+    "promote": ("publish", "promote", "Move a tested revision to production, bit for bit."),
+    "approve": ("publish", "approve", "Sign an approval of a test revision."),
+    "receipt": ("publish", "receipt", "Check the signed proof of a promotion."),
+    "rollback": ("past", "rollback", "Restore an earlier revision, as a new one."),
+    "history": ("past", "history", "What is in test and production, since when, by whom."),
+    "diff": ("past", "diff", "What is different between two revisions."),
+    "changelog": ("past", "changelog", "What has changed, by whom and when."),
+    "transaction": ("past", "transaction", "What is open in the repositories; undo it."),
     "demo": ("demo", "demo", "All of it, on the layer in this repository."),
 }
 

@@ -107,6 +107,7 @@ class Transaction(Protocol):
     """The only way to change a repository. Nothing is visible before ``publish``, everything at once after it."""
 
     part: Part
+    number: int
 
     @property
     def state(self) -> State:
@@ -116,6 +117,11 @@ class Transaction(Protocol):
     @property
     def manifest(self) -> Manifest | None:
         """What the part's tree is after all that was applied; None for a part that does not exist."""
+        ...
+
+    @property
+    def published(self) -> Revision:
+        """The revision that this transaction has made."""
         ...
 
     @property

@@ -31,18 +31,6 @@ def between(before: Manifest | None, after: Manifest) -> ChangeList:
     return ChangeList(tuple(sorted(puts.values(), key=lambda put: order(put.path))), tuple(deletes), ())
 
 
-def without(changes: ChangeList, paths: frozenset[str]) -> ChangeList:
-    """``changes`` without what it does to ``paths`` themselves, and without directories that were put for their sake."""
-    puts = [put for put in changes.puts if put.path not in paths]
-    needed = {ROOT} if puts else set()
-    for put in puts:
-        if put.kind is not Kind.DIRECTORY:
-            parts = parts_of(put.path)
-            needed.update("/".join(parts[:length]) for length in range(1, len(parts)))
-    kept = tuple(put for put in puts if put.kind is not Kind.DIRECTORY or put.path in needed)
-    return ChangeList(kept, tuple(path for path in changes.deletes if path not in paths), ())
-
-
 def _put(entry: Entry) -> Put:
     return Put(entry.path, entry.kind, entry.mode, entry.size_bytes)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from compatlayer.tree.beneath import ROOT, Beneath, join, names_in, order
 from compatlayer.tree.changes import ChangeList, Put
 from compatlayer.tree.entries import Kind, entry_at
+from compatlayer.tree.manifest import Manifest
 
 
 class Change(enum.StrEnum):
@@ -111,3 +112,21 @@ def _kind(mode: int) -> Kind | None:
     if stat.S_ISDIR(mode):
         return Kind.DIRECTORY
     return Kind.SYMLINK if stat.S_ISLNK(mode) else None
+
+
+def rows_between(before: Manifest, after: Manifest) -> tuple[Row, ...]:
+    """The differences of two manifests, in canonical order. Of a deleted directory only the topmost path is named."""
+    found: list[Row] = []
+    for old, new in before.differences(after):
+        if old is not None and new is not None:
+            if old.kind is Kind.DIRECTORY and new.kind is Kind.DIRECTORY and old.record() == new.record():
+                continue
+            change = Change.CHANGED if old.kind is new.kind else Change.REPLACED
+            found.append(Row(change, new.path, new.kind, new.size_bytes, old.size_bytes))
+        elif new is not None:
+            found.append(Row(Change.ADDED, new.path, new.kind, new.size_bytes, 0))
+        elif old is not None and not (
+            found and found[-1].change in (Change.DELETED, Change.REPLACED) and old.path.startswith(f"{found[-1].path}/")
+        ):
+            found.append(Row(Change.DELETED, old.path, old.kind, old.size_bytes, old.size_bytes))
+    return tuple(found)

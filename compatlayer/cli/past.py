@@ -1,0 +1,147 @@
+"""history, diff, changelog, rollback, transaction: what was, the way back, and what is open."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from compatlayer.cli.context import Session, global_options
+from compatlayer.errors import UsageError
+
+_REPOSITORIES = ("test", "production")
+
+
+@click.command()
+@global_options
+def history() -> int:
+    """Both repositories side by side: which test revision is in production, since when, by whom."""
+    from compatlayer import past  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.report import revisions as report  # noqa: PLC0415
+    from compatlayer.repository import TEST  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    found = past.history(places.repository(TEST), places.production, places.part)
+    sys.stdout.write(report.history(found, session.settings.format, session.paint))
+    return 0
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--files", is_flag=True, help="Every path, not only packages.")
+@global_options
+def diff(first: str, second: str, files: bool) -> int:
+    """What is different between two revisions: `compatlayer diff production test`, `diff 3 4`."""
+    from compatlayer import past  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.report import changes, changelogs  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    pair = places.revision(first), places.revision(second)
+    if files:
+        sys.stdout.write(changes.render(past.files(*pair, places.part), session.settings.format, session.paint))
+    else:
+        section = past.compare(session.layer.root, *pair, places.part)
+        sys.stdout.write(changelogs.render([section], session.settings.format, session.paint))
+    return 0
+
+
+@click.command()
+@click.argument("span", metavar="[A..B]", default="")
+@click.option("--repository", type=click.Choice(_REPOSITORIES), default="test", help="Whose changelog.")
+@global_options
+def changelog(span: str, repository: str) -> int:
+    """The changelog of a repository, or what lies between two revisions (A..B)."""
+    from compatlayer import past, publish  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.report import changelogs  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    if span:
+        first, dots, second = span.partition("..")
+        if not dots or not first:
+            raise UsageError(f"'{span}' is not A..B", hint="compatlayer changelog 1..3, or production..test")
+        pair = places.revision(first, repository), places.revision(second or "head", repository)
+        sections = [past.compare(session.layer.root, *pair, places.part)]
+    else:
+        sections = publish.sections_of(places.repository(repository), places.part)
+    sys.stdout.write(changelogs.render(sections, session.settings.format, session.paint))
+    return 0
+
+
+@click.command()
+@click.argument("tag")
+@click.option("--repository", "name", type=click.Choice(_REPOSITORIES), default="production", help="Where to go back.")
+@global_options
+def rollback(tag: str, name: str) -> int:
+    """Restore the part from the revision TAG, by a new revision with exactly its content.
+
+    Other parts of the repository are not touched.
+    """
+    from compatlayer import past, promote  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.report import revisions as report  # noqa: PLC0415
+    from compatlayer.repository.find import find  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    repository = places.repository(name)
+    if said := _take_up(places, name):
+        session.say(said)
+    target = find(repository, places.part, tag)
+    revision, section = past.rollback(session.layer.root, repository, places.part, target)
+    if revision is not None and name == "production":
+        promote.write_changelog(session.layer.root, repository, places.part)
+    sys.stdout.write(report.rolled_back(repository.name, target, revision, section, session.settings.format, session.paint))
+    return 0
+
+
+@click.group()
+def transaction() -> None:
+    """What is open in the repositories."""
+
+
+@transaction.command()
+@global_options
+def status() -> int:
+    """Say what is under way in each repository, by whom, and how far it is. Exit code 5 when something was left open."""
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.report import revisions as report  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    names = [name for name in _REPOSITORIES if name in session.layer.repositories]
+    found = {name: places.repository(name).pending() for name in names}
+    sys.stdout.write(report.pending(found, session.settings.format, session.paint))
+    return 5 if any(one is not None and one.holder is None for one in found.values()) else 0
+
+
+@transaction.command()
+@click.option("--repository", "name", type=click.Choice(_REPOSITORIES), help="Only this one.")
+@global_options
+def abort(name: str | None) -> int:
+    """Undo what was left open; what was published already is finished instead (a rollback takes it back)."""
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    for one in [name] if name else [each for each in _REPOSITORIES if each in session.layer.repositories]:
+        session.say(_take_up(places, one) or f"nothing is open in {one}")
+    return 0
+
+
+def _take_up(places: object, name: str) -> str | None:
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.promote import take_up_promotion  # noqa: PLC0415
+    from compatlayer.repository.deliver import take_up  # noqa: PLC0415
+
+    assert isinstance(places, Places)
+    repository = places.repository(name)
+    if repository.pending() is None:
+        return None
+    return take_up_promotion(repository, places.signing_key(None)) if name == "production" else take_up(repository)

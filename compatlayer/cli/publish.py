@@ -1,0 +1,131 @@
+"""publish, promote, approve, receipt: from a stage to the test repository, and on to production."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from compatlayer.cli.context import Session, global_options
+from compatlayer.errors import UsageError
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_KEY = click.option("--key", type=_FILE, metavar="FILE", help="The private key (default: $COMPATLAYER_SIGNING_KEY, or our own).")
+
+
+@click.command()
+@click.option("--onto", metavar="REVISION", help="Replace this revision whole, though the stage was not begun on it.")
+@global_options
+def publish(onto: str | None) -> int:
+    """Publish the stage to the test repository, as a new revision: all of it, or nothing.
+
+    What was written is read back before anybody can see it.
+    """
+    from compatlayer import publish as publishing  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.errors import StageError  # noqa: PLC0415
+    from compatlayer.report import revisions as report  # noqa: PLC0415
+    from compatlayer.repository import TEST  # noqa: PLC0415
+    from compatlayer.repository.deliver import take_up  # noqa: PLC0415
+    from compatlayer.stage import find_stage  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    stage = find_stage(session.state, places.part)
+    if stage is None:
+        raise StageError(f"there is no stage of {places.part}", hint="begin one: compatlayer install")
+    repository = places.repository(TEST)
+    if said := take_up(repository):
+        session.say(said)
+    replaced = places.revision(onto)[1] if onto else None
+    result = publishing.publish(session.layer, stage, repository, onto=replaced)
+    sys.stdout.write(report.published(result, session.settings.format, session.paint))
+    return 0
+
+
+@click.command()
+@click.argument("revision", default="head")
+@click.option("--override", "overrides", multiple=True, metavar="GATE=REASON", help="Pass a gate that refuses (repeatable).")
+@click.option("--full-readback", is_flag=True, help="Read all of production back, not only what changes.")
+@_KEY
+@global_options
+def promote(revision: str, overrides: tuple[str, ...], full_readback: bool, key: Path | None) -> int:
+    """Move a REVISION of the test repository to production, bit for bit (default: the newest).
+
+    Exit code 7 when a gate of layer.yaml refuses. A signed receipt says what was promoted, and that both trees are equal.
+    """
+    from compatlayer import promote as promoting  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.report import revisions as report  # noqa: PLC0415
+    from compatlayer.repository import PRODUCTION, TEST  # noqa: PLC0415
+    from compatlayer.repository.deliver import take_up  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    own = places.signing_key(key)
+    for said in (
+        promoting.take_up_promotion(places.repository(PRODUCTION), own),
+        take_up(places.repository(TEST)),
+    ):
+        if said:
+            session.say(said)
+    question = places.question(revision, own.keyid)
+    reasons = dict(_override(text) for text in overrides)
+    result = promoting.promote(question, own, reasons, full_readback=full_readback)
+    sys.stdout.write(report.promoted(result, session.settings.format, session.paint))
+    return 0
+
+
+@click.command()
+@click.argument("revision", default="head")
+@click.option("--comment", default="", metavar="TEXT", help="What you looked at.")
+@_KEY
+@global_options
+def approve(revision: str, comment: str, key: Path | None) -> int:
+    """Approve a REVISION of the test repository for production, with a key that gates.approvers names."""
+    from compatlayer import gates  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    own = places.signing_key(key)
+    question = places.question(revision, "")
+    file = gates.approve(question, own, comment)
+    session.say(f"approved revision {question.revision.number} of {places.part} with key {own.keyid[:12]}")
+    click.echo(file)
+    return 0
+
+
+@click.group()
+def receipt() -> None:
+    """The signed proof of a promotion."""
+
+
+@receipt.command()
+@click.argument("file", type=_FILE)
+@click.option("--key", "keys", type=_FILE, multiple=True, metavar="FILE", help="A public key to trust as well (repeatable).")
+@click.option("--alone", is_flag=True, help="Do not compare it with the production repository.")
+@global_options
+def verify(file: Path, keys: tuple[Path, ...], alone: bool) -> int:
+    """Check a receipt: its signature, that both trees are equal, and that production is what it says.
+
+    Keys are trusted that lie in keys/ beside layer.yaml, unless they lie in keys/revoked/.
+    """
+    from compatlayer import promote as promoting  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.report import revisions as report  # noqa: PLC0415
+
+    session = Session()
+    places = Places(session)
+    production = None if alone else places.production
+    checked = promoting.check_receipt(file, places.trusted_keys(keys), production, places.part)
+    sys.stdout.write(report.receipt(checked, session.settings.format, session.paint))
+    return 0
+
+
+def _override(text: str) -> tuple[str, str]:
+    gate, equals, reason = text.partition("=")
+    if not equals:
+        raise UsageError(f"--override {text} has no reason", hint=f"--override {gate}='why'")
+    return gate, reason

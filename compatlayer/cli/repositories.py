@@ -1,0 +1,90 @@
+"""What the verbs about repositories share: opening them, finding revisions and keys, saying what a crash left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compatlayer import signing
+from compatlayer.cli.context import Session
+from compatlayer.errors import UsageError
+from compatlayer.repository import PRODUCTION, TEST, open_repository
+from compatlayer.repository.base import Repository, Revision
+from compatlayer.repository.find import find, split
+
+if TYPE_CHECKING:
+    from compatlayer.declaration.model import Part
+    from compatlayer.gates import Question
+
+
+class Places:
+    """The part that was chosen, and its repositories."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def part(self) -> Part:
+        """The part of the chosen version and target."""
+        return self.session.layer.part(self.session.version, self.session.target)
+
+    def repository(self, name: str) -> Repository:
+        """A repository of the layer."""
+        return open_repository(self.session.layer, name, self.session.state)
+
+    @property
+    def production(self) -> Repository | None:
+        """Production, where one is declared."""
+        return self.repository(PRODUCTION) if PRODUCTION in self.session.layer.repositories else None
+
+    def revision(self, name: str, default: str = TEST) -> tuple[Repository, Revision]:
+        """The revision that ``[REPOSITORY:]REVISION`` means. Raises ``UsageError``."""
+        place, rest = split(name, default)
+        repository = self.repository(place)
+        return repository, find(repository, self.part, rest)
+
+    def tree(self, name: str) -> Path:
+        """A read-only directory with the tree of a revision."""
+        repository, revision = self.revision(name)
+        return repository.tree(revision, self.part)
+
+    def question(self, name: str, publisher: str) -> Question:
+        """What gates are asked about a test revision."""
+        from compatlayer.gates import Question  # noqa: PLC0415
+
+        repository, revision = self.revision(name)
+        if repository.name != TEST:
+            raise UsageError("only revisions of the test repository are promoted", hint="to go back: compatlayer rollback TAG")
+        session = self.session
+        return Question(
+            session.layer,
+            session.version,
+            session.target,
+            session.state,
+            repository,
+            self.repository(PRODUCTION),
+            revision,
+            publisher,
+        )
+
+    def signing_key(self, file: Path | None) -> signing.PrivateKey:
+        """The key in ``file``, in the environment, or this state directory's own, which is made when there is none."""
+        key = signing.private_key(file)
+        if key is not None:
+            return key
+        own = self._own_keys / "operator.pem"
+        if own.exists():
+            key = signing.private_key(own)
+            assert key is not None, "a file was given"
+            return key
+        self.session.say(f"made a signing key: {own}, its public half in {own.with_suffix('.pub').name}")
+        return signing.make_private_key(own)
+
+    def trusted_keys(self, more: tuple[Path, ...] = ()) -> tuple[signing.PublicKey, ...]:
+        """The keys that receipts may be signed with: ``keys/`` beside ``layer.yaml``, this state directory's, and ``more``."""
+        known = signing.public_keys(self.session.layer.root / "keys")
+        return (*known, *signing.public_keys(self._own_keys), *(signing.public_key(path) for path in more))
+
+    @property
+    def _own_keys(self) -> Path:
+        return self.session.state / "keys"
