@@ -96,7 +96,8 @@ _LAYOUTS = {(bits, order): _layout(order, bits) for bits in (32, 64) for order i
 
 
 def parse(read: Callable[[int, int], bytes], size_bytes: int) -> Elf | None:
-    """Read the headers of a file of ``size_bytes`` through ``read(offset, length)``, which gives less where the file ends.
+    """Read the headers of a file of ``size_bytes`` through ``read(offset, length)``, which gives less, or nothing, where the file
+    ends; offsets are whatever the file says.
 
     None for what is no ELF file, and for one that no loader takes (object files, core dumps). Raises ``DamagedElfError``, and
     ``OSError`` when ``read`` does.
@@ -182,7 +183,9 @@ class _Segments:
         )
 
     def _interpreter(self, offset: int, length: int) -> str:
-        if not 1 < length <= 4096:  # PATH_MAX
+        if not length:
+            return ""  # debug information kept apart: the headers of its program, without the content
+        if length > 4096:  # PATH_MAX
             raise DamagedElfError(f"the name of its interpreter is {length} bytes long")
         raw = self._read(offset, length)
         name, end, _ = raw.partition(b"\0")

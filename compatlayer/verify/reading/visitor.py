@@ -54,6 +54,9 @@ class Visitor:
     # Whether what it says of an entry depends on that entry and its records alone, so that its silence on the last full pass
     # still counts where nothing has changed (``--quick``). A visitor that collects facts for a comparison later must see all.
     remembers = False
+    # How much of a file's beginning is enough (what else is wanted can be had from the descriptor); None: all of it. A file that
+    # nobody wants more of is read no further.
+    head_bytes: int | None = None
 
     def __init__(self) -> None:
         self.found: list[Any] = []
@@ -68,7 +71,8 @@ class Visitor:
     def content(self, seen: Seen, chunk: bytes, offset: int, *, is_last: bool) -> None:
         """Called with each chunk of a file that was wanted, in order; most files are one chunk.
 
-        The first chunk (``offset`` 0) is at least 256 KiB, or the whole file; the last one may be empty.
+        The first chunk (``offset`` 0) is at least 256 KiB, or the whole file; the last one may be empty. A visitor with
+        ``head_bytes`` may get less: that much, or the whole file.
         """
 
     def failed(self, seen: Seen, error: OSError) -> None:
