@@ -23,7 +23,7 @@ from compatlayer.verify.reading import Reading, Visitor, by_path
 from compatlayer.verify.reading.home import home_of
 
 # In the order in which they run and report: from the whole to the detail.
-MODULES = ("declared", "integrity")
+MODULES = ("declared", "integrity", "scripts", "links", "catalog")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from compatlayer.verify.reading.walk import Listing, Problem, walk
 ORDER_NAMES = 192
 # Orders fit into a socket's buffer, two at a time: a worker that is telling us something does not take new ones.
 ORDER_BYTES = 1 << 14
+# An empty file of this name makes its directory the root of a nested catalog.
+CATALOG_MARK = ".cvmfscatalog"
 
 
 class Absent(NamedTuple):
@@ -57,6 +59,8 @@ class _Outcome:
     collisions: list[Collision] = field(default_factory=list)
     unowned: list[Listing] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    catalog_roots: list[str] = field(default_factory=list)
+    case_groups: dict[str, list[list[str]]] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=Statistics)
 
 
@@ -143,6 +147,16 @@ class Reading:
         """How many names each directory holds."""
         return self._done().sizes
 
+    @property
+    def catalog_roots(self) -> Sequence[str]:
+        """Directories in which a nested CernVM-FS catalog begins."""
+        return self._done().catalog_roots
+
+    @property
+    def case_groups(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        """By directory, the groups of names that differ only in case."""
+        return self._done().case_groups
+
     def _done(self) -> _Outcome:
         if self._outcome is None:
             self._outcome = self._run()
@@ -178,8 +192,7 @@ class Reading:
         room, length = ORDER_NAMES, 0
         comparison = _Comparison(self.ownership, outcome)
         for listing in walk(self.tree, outcome.problems):
-            outcome.statistics.directories += 1
-            outcome.sizes[listing.path] = len(listing.names)
+            _note(listing, outcome)
             owned = comparison.listing(listing)
             names = listing.names if sees_unowned else owned
             # Always cut at the same places, so that a slice is known again.
@@ -194,6 +207,19 @@ class Reading:
         if order:
             yield order
         comparison.finish()
+
+
+def _note(listing: Listing, outcome: _Outcome) -> None:
+    """What a directory's names alone tell."""
+    outcome.statistics.directories += 1
+    outcome.sizes[listing.path] = len(listing.names)
+    if CATALOG_MARK in listing.names:
+        outcome.catalog_roots.append(listing.path)
+    if len({name.casefold() for name in listing.names}) != len(listing.names):
+        groups: dict[str, list[str]] = {}
+        for name in listing.names:
+            groups.setdefault(name.casefold(), []).append(name)
+        outcome.case_groups[listing.path] = [names for names in groups.values() if len(names) > 1]
 
 
 class _Comparison:
