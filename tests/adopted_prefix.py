@@ -66,6 +66,7 @@ class AdoptedPrefix:
             "PATH": f"{self.path}/bin:{self.path}/gnu:/usr/bin:/bin",
             "HOME": str(self.path),
             "LC_ALL": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
             "PORTAGE_USERNAME": user,
             "PORTAGE_GRPNAME": group,
             "PORTAGE_INST_UID": str(os.getuid()),
@@ -86,9 +87,8 @@ class AdoptedPrefix:
         """Everything in the prefix by path, with size and time: to see that nothing was touched."""
         found = {}
         for path in self.path.rglob("*"):
-            if "__pycache__" not in path.parts and path.name != "__pycache__":
-                status = path.lstat()
-                found[path.relative_to(self.path).as_posix()] = (status.st_size, status.st_mtime_ns)
+            status = path.lstat()
+            found[path.relative_to(self.path).as_posix()] = (status.st_size, status.st_mtime_ns)
         return found
 
     def _install_python(self) -> None:

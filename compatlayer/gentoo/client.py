@@ -57,7 +57,9 @@ class Worker:
         self._python = python or Path(sys.executable)
         self._timeout_s = timeout_s
         # Isolated: neither this project's directory nor the user's settings decide what `import portage` finds.
-        self._pipe = JsonPipe([self._python, "-I", "-X", "utf8", script], env=environment)
+        # No bytecode in somebody else's prefix, which is only read.
+        options = ["-I", "-X", "utf8"] if python is None else ["-I", "-B", "-X", "utf8"]
+        self._pipe = JsonPipe([self._python, *options, script], env=environment)
         self._versions: Versions | None = None
 
     def __enter__(self) -> Self:

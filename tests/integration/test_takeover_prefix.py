@@ -73,7 +73,7 @@ def test_an_adopted_prefix_plans_nothing_and_verifies_clean(prefix: AdoptedPrefi
     ]
     assert (directory / "config/common/make.conf").read_text() == (prefix.path / "etc/portage/make.conf").read_text()
     assert on(directory, "plan").stdout == "nothing to do\n"
-    assert on(directory, "verify").stdout == "no findings\n"
+    assert on(directory, "verify", "--check", "declared").stdout == "no findings\n"
     checked = on(directory, "check", code=4).stdout
     assert checked.count("[todo-reason]") == 2
     assert checked.splitlines()[-1] == "2 errors"
@@ -85,13 +85,16 @@ def test_a_package_that_is_changed_by_hand_is_told_by_plan_and_verify(prefix: Ad
     directory = adopt(prefix)
     prefix.emerge("--unmerge", "app-misc/tool")
     assert "install    app-misc/tool 2" in on(directory, "plan").stdout
-    assert "app-misc/tool-2: expected installed, found not installed" in on(directory, "verify", code=4).stdout
+    assert (
+        "app-misc/tool-2: expected installed, found not installed"
+        in on(directory, "verify", "--check", "declared", code=4).stdout
+    )
     prefix.write("etc/portage/package.use", "app-misc/hello -extra\n")
     prefix.emerge("--oneshot", "app-misc/tool", "app-misc/hello")
     planned = on(directory, "plan").stdout
     assert "rebuild    app-misc/hello 1 +extra" in planned
     assert "app-misc/tool" not in planned
-    assert "app-misc/hello-1: expected USE +extra" in on(directory, "verify", code=4).stdout
+    assert "app-misc/hello-1: expected USE +extra" in on(directory, "verify", "--check", "declared", code=4).stdout
 
 
 def test_the_prefixs_own_portage_under_its_own_python_is_asked(prefix: AdoptedPrefix) -> None:
@@ -139,7 +142,7 @@ def test_what_nothing_asks_for_is_declared_apart(prefix: AdoptedPrefix) -> None:
     directory = adopt(prefix)
     unclaimed = yaml.safe_load((directory / "sets/layer-unclaimed.yaml").read_text())
     assert unclaimed["packages"] == [{"name": "app-misc/tool", "version": "2", "reason": "TODO"}]
-    assert on(directory, "verify").stdout == "no findings\n"
+    assert on(directory, "verify", "--check", "declared").stdout == "no findings\n"
 
 
 def test_a_choice_is_resolved_as_it_was_installed(prefix: AdoptedPrefix) -> None:
@@ -152,7 +155,7 @@ def test_a_choice_is_resolved_as_it_was_installed(prefix: AdoptedPrefix) -> None
     prefix.emerge("app-misc/chooser")
     directory = adopt(prefix)
     assert on(directory, "plan").stdout == "nothing to do\n"
-    assert on(directory, "verify").stdout == "no findings\n"
+    assert on(directory, "verify", "--check", "declared").stdout == "no findings\n"
     assert not (directory / "sets/layer-unclaimed.yaml").exists()
 
 
