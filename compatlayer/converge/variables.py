@@ -7,7 +7,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from compatlayer import selection
-from compatlayer.converge.record import LOCALES, Former, Work, packages, provenance
+from compatlayer.converge.record import LOCALES, Former, Work, links, packages, provenance
 from compatlayer.converge.workplace import MACHINE_REPOSITORY, ROOT, Options, Places
 from compatlayer.mirror import store
 from compatlayer.plan import Kind
