@@ -64,10 +64,10 @@ class Missing:
         """The attempts as text, a line each."""
         if self.wanted.trouble:
             return self.wanted.trouble
+        if not self.attempts and not self.network:
+            return "it is not in the mirror, and nothing is fetched"
         if not self.attempts:
-            return (
-                "RESTRICT=fetch: get it by hand and name its directory with --from" if self.wanted.restrict.fetch else NO_SOURCE
-            )
+            return BY_HAND if self.wanted.restrict.fetch else NO_SOURCE
         return "\n".join(f"{attempt.url}: {attempt.reason}" for attempt in self.attempts)
 
 
@@ -87,6 +87,7 @@ class Filled:
         return sum(one.size_bytes for one in self.got if one.origin)
 
 
+BY_HAND = "RESTRICT=fetch: get it by hand, and say where it is with `mirror fill --from DIR`"
 NO_SOURCE = "no source is known: its mirror:// name means nothing here, and no upstream is named"
 
 
