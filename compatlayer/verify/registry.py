@@ -23,7 +23,7 @@ from compatlayer.verify.reading import Reading, Visitor, by_path
 from compatlayer.verify.reading.home import home_of
 
 # In the order in which they run and report: from the whole to the detail.
-MODULES = ("declared", "integrity", "scripts", "links", "catalog")
+MODULES = ("declared", "integrity", "linkage", "scripts", "links", "catalog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,11 @@ class Context:
     ``prefix_tree`` is the prefix's own directory, wherever it is found on disk; nothing in it is run. ``closure``, ``declared``
     and ``part`` are empty for a prefix that comes without a declaration; ``engine`` then is too, which is the strictest.
 
-    ``host_links`` are the declared ones, ``build_paths`` absolute directories of the machine that built this (its state
-    directory, the builder's home), which must not be found in any file. ``manifest`` is the recorded one, where there is one.
-    ``memory`` is the directory where what a full pass saw is kept for ``quick`` ones; with None neither happens. ``reading`` is
-    set while checks are run: the one pass over the tree that they share.
+    ``host_links`` and ``trusted_dirs`` (absolute directories where the loader looks first) are the declared ones.
+    ``build_paths`` are absolute directories of the machine that built this (its state directory, the builder's home), which must
+    not be found in any file. ``manifest`` is the recorded one, where there is one. ``memory`` is the directory where what a full
+    pass saw is kept for ``quick`` ones; with None neither happens. ``reading`` is set while checks are run: the one pass over the
+    tree that they share.
     """
 
     prefix_tree: Path
@@ -46,6 +47,7 @@ class Context:
     part: Part | None = None
     engine: EngineName | None = None
     host_links: tuple[HostLink, ...] = ()
+    trusted_dirs: tuple[str, ...] = ()
     build_paths: tuple[PurePosixPath, ...] = ()
     manifest: Manifest | None = None
     memory: Path | None = None

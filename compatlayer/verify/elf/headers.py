@@ -150,18 +150,13 @@ class _Segments:
         layout = self._layout
         interpreter, stack = "", None
         dynamic: tuple[int, ...] | None = None
+        self._find_loads()
         for header in self._headers:
             kind = header[0]
-            offset, length = header[layout.offset], header[layout.file_size]
-            if kind == _LOAD:
-                if offset + length > self._size_bytes:
-                    raise DamagedElfError(f"it is cut short: {self._size_bytes} bytes of at least {offset + length}")
-                address = header[layout.address]
-                self._loads.append((address, address + length, offset - address))
-            elif kind == _DYNAMIC:
+            if kind == _DYNAMIC:
                 dynamic = header
             elif kind == _INTERPRETER:
-                interpreter = self._interpreter(offset, length)
+                interpreter = self._interpreter(header[layout.offset], header[layout.file_size])
             elif kind == _STACK:
                 stack = bool(header[layout.flags] & _PF_X)
         entries = self._dynamic(dynamic) if dynamic else []
@@ -181,6 +176,15 @@ class _Segments:
             stack,
             _TEXTREL in single or bool(single.get(_FLAGS, 0) & _DF_TEXTREL),
         )
+
+    def _find_loads(self) -> None:
+        layout = self._layout
+        for header in self._headers:
+            if header[0] == _LOAD:
+                offset, length, address = header[layout.offset], header[layout.file_size], header[layout.address]
+                if offset + length > self._size_bytes:
+                    raise DamagedElfError(f"it is cut short: {self._size_bytes} bytes of at least {offset + length}")
+                self._loads.append((address, address + length, offset - address))
 
     def _interpreter(self, offset: int, length: int) -> str:
         if not length:

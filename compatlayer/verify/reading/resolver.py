@@ -72,6 +72,23 @@ class Resolver:
         found = "/".join(way.here) or ROOT
         return Leads(Where.INSIDE, found, self._lstat(found))
 
+    def read(self, path: str, limit_bytes: int) -> bytes | None:
+        """The content of the file that ``path`` leads to; None where that is no file of ours, or a longer one."""
+        end = self.follow(path)
+        if end.where is not Where.INSIDE or end.status is None or not stat.S_ISREG(end.status.st_mode):
+            return None
+        try:
+            directory, name = self._below.parent(end.path)
+            file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        except OSError:
+            return None
+        with open(file, "rb") as content:  # noqa: PTH123 - it is a descriptor
+            try:
+                found = content.read(limit_bytes + 1)
+            except OSError:
+                return None
+        return found if len(found) <= limit_bytes else None
+
     def _step(self, way: _Way, part: str) -> Leads | None:
         """Go on to ``part``; where that ends, or None when the way goes on."""
         path = "/".join([*way.here, part])

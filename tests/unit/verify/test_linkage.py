@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from compatlayer import process
+from compatlayer.declaration.model import TARGETS, EngineName, HostLink, Part
+from compatlayer.findings import Finding
+from compatlayer.gentoo import inventory as inventories
+from compatlayer.verify.elf import findings as kinds
+from compatlayer.verify.elf.loader import read_cache, system_directories
+from compatlayer.verify.registry import Context, findings
+from tests.elf_files import AARCH64, I386, elf, put
+from tests.package_values import record
+
+PREFIX = "/cvmfs/test.example.org/1/linux/x86_64"
+LOADER = f"{PREFIX}/lib64/ld-linux-x86-64.so.2"
+HOST_LOADER = "/lib64/ld-linux-x86-64.so.2"
+PART = Part("test", "1", TARGETS["linux-x86_64"], PurePosixPath(PREFIX))
+# What glibc's loader holds of the directories it was configured with.
+DIRECTORIES = f"{PREFIX}/lib64/\0{PREFIX}/usr/lib64/\0".encode()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A layer with a C library of its own, a library and a program of the package a/tool-1 that uses both."""
+    tree = tmp_path / "tree"
+    put(tree, "lib64/ld-linux-x86-64.so.2", elf(soname="ld-linux-x86-64.so.2", extra=DIRECTORIES))
+    put(tree, "lib64/libc.so.6", elf(soname="libc.so.6", needed=("ld-linux-x86-64.so.2",)))
+    put(tree, "usr/lib64/libz.so.1.3", elf(soname="libz.so.1", needed=("libc.so.6",)))
+    (tree / "usr/lib64/libz.so.1").symlink_to("libz.so.1.3")
+    put(tree, "usr/bin/tool", program("libz.so.1", "libc.so.6"))
+    own(tree, "a/tool-1", "usr/bin/tool", "usr/lib64/libz.so.1.3")
+    return tree
+
+
+def program(*needed: str, interpreter: str = LOADER, **fields: object) -> bytes:
+    return elf(interpreter=interpreter, needed=needed, flags_1=0x08000000, **fields)  # type: ignore[arg-type]
+
+
+def own(tree: Path, cpv: str, *paths: str) -> None:
+    record(tree, cpv, EPREFIX=PREFIX, CONTENTS="\n".join(f"obj {PREFIX}/{path} {'0' * 32} 1" for path in paths))
+
+
+def found(
+    tree: Path, engine: EngineName | None = EngineName.STANDALONE, part: Part | None = PART, **fields: object
+) -> list[Finding]:
+    context = Context(tree, inventories.read(tree), part=part, engine=engine, **fields)  # type: ignore[arg-type]
+    return list(findings(context, ["linkage"]))
+
+
+def test_a_closed_layer_has_no_findings(tree: Path) -> None:
+    assert found(tree) == []
+    assert found(tree, engine=None, part=None) == []
+
+
+def _replaced(tree: Path) -> None:
+    put(tree, "usr/lib64/libz.so.2", elf(soname="libz.so.2", needed=("libc.so.6",)))
+    (tree / "usr/lib64/libz.so.1").unlink()
+    (tree / "usr/lib64/libz.so.1.3").unlink()
+    own(tree, "a/zlib-2", "usr/lib64/libz.so.2")
+
+
+def _private(tree: Path) -> None:
+    (tree / "usr/lib64/libz.so.1").unlink()
+    put(tree, "opt/z/libz.so.1", elf(soname="libz.so.1", needed=("libc.so.6",)))
+
+
+def _plugin(tree: Path) -> None:
+    put(tree, "opt/z/libdeep.so.1", elf(soname="libdeep.so.1"))
+    put(tree, "usr/lib64/tool/plugin.so", elf(needed=("libdeep.so.1",)))
+
+
+def _host_link(tree: Path) -> None:
+    (tree / "usr/lib64/libz.so.1").unlink()
+    (tree / "usr/lib64/libz.so.1").symlink_to("/usr/lib/libz.so.1")
+
+
+def _writes(path: str, content: bytes) -> object:
+    return lambda tree: put(tree, path, content)
+
+
+PLANTED = {
+    "elf-damaged": (
+        _writes("usr/bin/tool", program("libz.so.1")[:300]),
+        "usr/bin/tool: expected a whole ELF file, found it is cut short: 300 bytes of at least 448 (a/tool-1)",
+    ),
+    "elf-wrong-machine": (
+        _writes("usr/bin/other", elf(machine=AARCH64, kind=2)),
+        "usr/bin/other: expected x86_64, 64 bit, little endian, found aarch64, 64 bit, little endian",
+    ),
+    "elf-interpreter-missing": (
+        _writes("usr/bin/tool", program(interpreter=f"{PREFIX}/lib/ld.so")),
+        f"usr/bin/tool: expected {PREFIX}/lib/ld.so, found nothing there (a/tool-1)",
+    ),
+    "elf-interpreter-outside": (
+        _writes("usr/bin/tool", program(interpreter=HOST_LOADER)),
+        f"usr/bin/tool: expected a loader below {PREFIX}, found {HOST_LOADER} (a/tool-1)",
+    ),
+    "library-missing": (
+        _writes("usr/bin/tool", program("libgone.so.3")),
+        "usr/bin/tool: expected libgone.so.3, found nothing of that name in the layer (a/tool-1)",
+    ),
+    "soname-replaced": (_replaced, "usr/bin/tool: expected libz.so.1, found libz.so.2 of a/zlib-2 (a/tool-1)"),
+    "library-out-of-reach": (
+        _private,
+        "usr/bin/tool: expected libz.so.1, found opt/z/libz.so.1, where the loader does not look (a/tool-1)",
+    ),
+    "plugin-library-out-of-reach": (
+        _plugin,
+        "usr/lib64/tool/plugin.so: expected libdeep.so.1, found opt/z/libdeep.so.1, where the loader does not look",
+    ),
+    "library-from-host": (
+        _host_link,
+        "usr/bin/tool: expected libz.so.1, found /usr/lib/libz.so.1, which is the host's (a/tool-1)",
+    ),
+    "search-path-unsafe": (
+        _writes("usr/bin/tool", program("libz.so.1", runpath="/tmp/build/lib")),
+        "usr/bin/tool: expected directories of the layer, found /tmp/build/lib in its RUNPATH (a/tool-1)",
+    ),
+    "search-path-outside": (
+        _writes("usr/bin/tool", program("libz.so.1", rpath="/usr/lib64")),
+        f"usr/bin/tool: expected below {PREFIX}, found /usr/lib64 in its RPATH (a/tool-1)",
+    ),
+    "text-relocations": (
+        _writes("usr/bin/tool", program("libz.so.1", textrel=True)),
+        "usr/bin/tool: expected none, found text relocations (a/tool-1)",
+    ),
+    "executable-stack": (
+        _writes("usr/bin/tool", program("libz.so.1", stack=7)),
+        "usr/bin/tool: expected a plain stack, found an executable stack (a/tool-1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("identifier", PLANTED)
+def test_each_planted_fault_is_found_and_nothing_else(tree: Path, identifier: str) -> None:
+    plant, description = PLANTED[identifier]
+    plant(tree)  # type: ignore[operator]
+    (finding,) = found(tree)
+    assert (finding.identifier, finding.description) == (identifier, description)
+    assert finding.remedy
+
+
+GUEST = {
+    "library-left-to-host": (
+        program("libcurl.so.4", "libc.so.6", interpreter=HOST_LOADER),
+        "usr/bin/tool: expected libcurl.so.4, found nothing of that name in the layer (a/tool-1)",
+    ),
+    "elf-interpreter-outside": (
+        program(interpreter="/home/me/lib/ld.so"),
+        "usr/bin/tool: expected the host's loader in /lib or /lib64, found /home/me/lib/ld.so (a/tool-1)",
+    ),
+    "library-out-of-reach": (
+        program("libz.so.1", interpreter=HOST_LOADER),
+        "usr/bin/tool: expected libz.so.1, found usr/lib64/libz.so.1, where the loader does not look (a/tool-1)",
+    ),
+}
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    put(tree, "usr/lib64/libz.so.1", elf(soname="libz.so.1", needed=("libc.so.6",)))
+    put(tree, "usr/bin/tool", program("libz.so.1", "libc.so.6", runpath=f"{PREFIX}/usr/lib64", interpreter=HOST_LOADER))
+    own(tree, "a/tool-1", "usr/bin/tool")
+    return tree
+
+
+@pytest.mark.parametrize("engine", [EngineName.GUEST, None])
+def test_a_layer_on_the_hosts_c_library_may_take_that_and_its_loader_from_the_host(
+    guest: Path, engine: EngineName | None
+) -> None:
+    assert found(guest, engine) == []
+    assert "elf-interpreter-outside" in [one.identifier for one in found(guest, EngineName.STANDALONE)]
+
+
+@pytest.mark.parametrize("identifier", GUEST)
+def test_what_else_it_would_take_from_the_host_is_found(guest: Path, identifier: str) -> None:
+    content, description = GUEST[identifier]
+    put(guest, "usr/bin/tool", content)
+    (finding,) = found(guest, EngineName.GUEST)
+    assert (finding.identifier, finding.description) == (identifier, description)
+
+
+def test_every_kind_has_its_planted_fault_and_explains_itself() -> None:
+    every = {one.identifier: one for one in vars(kinds).values() if isinstance(one, type) and issubclass(one, Finding)}
+    assert set(every) - {""} == set(PLANTED) | set(GUEST)
+    for identifier in set(every) - {""}:
+        summary, _, rest = every[identifier].explanation().partition("\n\n")
+        assert summary.endswith("."), identifier
+        assert len(rest) > 100, identifier
+
+
+# Search as the loader does.
+
+
+def test_rpath_is_inherited_by_what_a_program_loads_and_runpath_is_not(tree: Path) -> None:
+    (tree / "usr/lib64/libz.so.1").unlink()
+    put(tree, "opt/z/libz.so.1", elf(soname="libz.so.1"))
+    put(tree, "usr/lib64/libmid.so", elf(soname="libmid.so", needed=("libz.so.1",)))
+    put(tree, "usr/bin/tool", program("libmid.so", rpath=f"{PREFIX}/opt/z"))
+    assert found(tree) == []
+    put(tree, "usr/bin/tool", program("libmid.so", runpath=f"{PREFIX}/opt/z"))
+    (finding,) = found(tree)
+    assert (finding.identifier, finding.path) == ("library-out-of-reach", "usr/lib64/libmid.so")
+    assert finding.actual.endswith("(loaded by usr/bin/tool)")
+
+
+def test_an_object_with_a_runpath_does_not_look_where_its_loaders_rpath_says(tree: Path) -> None:
+    put(tree, "opt/z/libq.so.1", elf(soname="libq.so.1"))
+    put(tree, "usr/lib64/libmid.so", elf(soname="libmid.so", needed=("libq.so.1",), runpath=f"{PREFIX}/usr/lib64"))
+    put(tree, "usr/bin/tool", program("libmid.so", rpath=f"{PREFIX}/opt/z"))
+    (finding,) = found(tree)
+    assert (finding.identifier, finding.path) == ("library-out-of-reach", "usr/lib64/libmid.so")
+
+
+def test_a_library_that_is_loaded_already_is_not_searched(tree: Path) -> None:
+    put(tree, "opt/z/libq.so.1", elf(soname="libq.so.1"))
+    put(tree, "usr/lib64/libmid.so", elf(soname="libmid.so", needed=("libq.so.1",)))
+    put(tree, "usr/bin/tool", program("libq.so.1", "libmid.so", runpath="$ORIGIN/../../opt/z"))
+    assert found(tree) == []
+
+
+def test_origin_is_where_the_file_lies_also_through_links(tree: Path) -> None:
+    put(tree, "opt/x/bin/tool", program("libq.so.1", runpath="${ORIGIN}/../lib"))
+    put(tree, "opt/x/lib/libq.so.1", elf(soname="libq.so.1"))
+    (tree / "usr/bin/linked").symlink_to("../../opt/x/bin/tool")
+    assert found(tree) == []
+
+
+def test_a_library_for_another_machine_is_passed_over(tree: Path) -> None:
+    put(tree, "opt/z/libz.so.1", elf(machine=I386, bits=32, soname="libz.so.1"))
+    put(tree, "usr/bin/tool", program("libz.so.1", runpath=f"{PREFIX}/opt/z"))
+    assert [one.identifier for one in found(tree)] == ["elf-wrong-machine"]
+
+
+def test_the_loaders_own_directories_count_and_no_others(tree: Path) -> None:
+    extra = f"/opt/site/lib/\0{PREFIX}/lib64/\0{PREFIX}/trusted/\0".encode()
+    put(tree, "lib64/ld-linux-x86-64.so.2", elf(soname="ld-linux-x86-64.so.2", extra=extra))
+    assert {one.identifier for one in found(tree)} == {"library-out-of-reach"}
+    (tree / "trusted").symlink_to("usr/lib64")
+    assert found(tree) == []
+
+
+def test_a_program_may_ask_for_no_default_directories(tree: Path) -> None:
+    put(tree, "usr/bin/tool", elf(interpreter=LOADER, needed=("libz.so.1",), flags_1=0x800))
+    assert [one.identifier for one in found(tree)] == ["library-out-of-reach"]
+
+
+def test_files_of_a_package_that_lack_the_same_library_are_one_finding(tree: Path) -> None:
+    for number in range(3):
+        put(tree, f"usr/bin/t{number}", program("libgone.so.3"))
+    own(tree, "a/many-1", *(f"usr/bin/t{number}" for number in range(3)))
+    (finding,) = found(tree)
+    assert finding.description.startswith("usr/bin/t0, and 2 more: expected libgone.so.3")
+    assert isinstance(finding, kinds.LinkageFinding)
+    assert finding.files == ("usr/bin/t0", "usr/bin/t1", "usr/bin/t2")
+
+
+def test_a_declared_link_to_the_host_and_a_trusted_directory_are_meant(tree: Path) -> None:
+    _host_link(tree)
+    put(tree, "usr/bin/tool", program("libz.so.1", runpath="/opt/site/lib"))
+    assert len(found(tree)) == 2
+    links = (HostLink(PurePosixPath("/usr/lib/libz.so.1")),)
+    assert found(tree, host_links=links, trusted_dirs=("/opt/site/lib",)) == []
+
+
+def test_neither_links_in_a_circle_nor_devices_stop_it(tree: Path) -> None:
+    (tree / "usr/lib64/libloop.so.1").symlink_to("libloop.so.1")
+    os.mkfifo(tree / "usr/lib64/libfifo.so.1")
+    put(tree, "usr/bin/tool", program("libloop.so.1", "libfifo.so.1", runpath="/" * 5000 + ":" + "$ORIGIN/.." * 50))
+    assert {one.identifier for one in found(tree)} >= {"library-missing"}
+
+
+def test_libraries_that_need_each_other_come_to_an_end(tree: Path) -> None:
+    put(tree, "usr/lib64/libx.so", elf(soname="libx.so", needed=("liby.so",)))
+    put(tree, "usr/lib64/liby.so", elf(soname="liby.so", needed=("libx.so",)))
+    put(tree, "usr/bin/tool", program("libx.so"))
+    assert found(tree) == []
+
+
+def test_nothing_of_the_host_is_looked_at(tree: Path, tmp_path: Path) -> None:
+    outside = put(tmp_path, "host/libq.so.1", elf(soname="libq.so.1"))
+    put(tree, "usr/bin/tool", program("libq.so.1", runpath=str(outside.parent)))
+    assert "library-missing" in [one.identifier for one in found(tree)]
+
+
+def test_findings_come_in_the_same_order_every_time(tree: Path) -> None:
+    for number in range(40):
+        put(tree, f"usr/bin/t{number}", program(f"libgone{number}.so", stack=7))
+    first = [one.description for one in found(tree)]
+    assert len(first) == 80
+    assert first == [one.description for one in found(tree)]
+
+
+# Against the real thing.
+
+
+def test_a_loaders_directories_are_those_it_names_itself() -> None:
+    loader = Path(HOST_LOADER)
+    if not loader.exists():
+        pytest.skip("this host has no GNU C library for x86_64")
+    said = process.run([loader, "--help"], check=False).stdout
+    named = [line.split()[0] for line in said.splitlines() if line.endswith("(system search path)")]
+    if not named:
+        pytest.skip("this host's loader does not tell")
+    assert list(system_directories(loader.resolve().read_bytes())) == named
+
+
+def test_a_cache_is_read_as_ldconfig_reads_it() -> None:
+    cache = Path("/etc/ld.so.cache")
+    program_path = shutil.which("ldconfig", path="/sbin:/usr/sbin")
+    if program_path is None or not cache.exists():
+        pytest.skip("this host has no ld.so.cache, or no ldconfig")
+    listed = [line.strip() for line in process.run([program_path, "-p"]).stdout.splitlines() if " => " in line]
+    ours = sorted(f"{name} {path}" for name, paths in read_cache(cache.read_bytes()).items() for path in paths)
+    assert ours == sorted(f"{line.split()[0]} {line.split()[-1]}" for line in listed)
+
+
+@pytest.mark.parametrize("content", [b"", b"glibc-ld.so.cache1.1", b"glibc-ld.so.cache1.1" + b"\xff" * 200])
+def test_a_damaged_cache_holds_nothing(content: bytes) -> None:
+    assert read_cache(content) == {}
+
+
+def test_a_layers_cache_is_used(tree: Path) -> None:
+    if shutil.which("ldconfig", path="/sbin:/usr/sbin") is None:
+        pytest.skip("this host has no ldconfig")
+    put(tree, "opt/z/libq.so.1", elf(soname="libq.so.1"))
+    put(tree, "usr/bin/tool", program("libq.so.1"))
+    assert [one.identifier for one in found(tree)] == ["library-out-of-reach"]
+    put(tree, "etc/ld.so.cache", _cache({"libq.so.1": f"{PREFIX}/opt/z/libq.so.1"}))
+    assert found(tree) == []
+    put(tree, "etc/ld.so.cache", _cache({"libq.so.1": "/usr/lib/libq.so.1"}))
+    assert [one.identifier for one in found(tree)] == ["library-from-host"]
+
+
+def _cache(entries: dict[str, str]) -> bytes:
+    import struct
+
+    start = 48 + 24 * len(entries)
+    rows, strings = b"", b""
+    for name, path in entries.items():
+        at = start + len(strings)
+        rows += struct.pack("<iIIIQ", 0x0303, at, at + len(name) + 1, 0, 0)
+        strings += f"{name}\0{path}\0".encode()
+    return b"glibc-ld.so.cache1.1" + struct.pack("<IIB19x", len(entries), len(strings), 2) + rows + strings
+
+
+def test_a_context_without_a_target_goes_by_what_most_files_are_for(tree: Path) -> None:
+    put(tree, "usr/bin/other", elf(machine=AARCH64, kind=2))
+    (finding,) = found(tree, None, None)
+    assert (finding.identifier, finding.path) == ("elf-wrong-machine", "usr/bin/other")
