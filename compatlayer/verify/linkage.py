@@ -214,8 +214,9 @@ class _Linkage:
         )
 
     def _is_for(self, path: str, needing: str) -> bool:
-        end = self._follow(path)
-        elf = self._objects.get(end[0]) if end else None
+        elf = self._objects.get(path)
+        if elf is None and (end := self._follow(path)):
+            elf = self._objects.get(end[0])
         return elf is not None and elf.machine == self._objects[needing].machine
 
     def _is_declared_link(self, load: Load) -> bool:
