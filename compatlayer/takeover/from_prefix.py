@@ -173,26 +173,32 @@ class _Adoption:
 
     def settle(self, comparisons: tuple[Comparison, ...]) -> bool:
         """Change the declaration where it resolves to something else than what is installed; whether anything was changed."""
-        changed = False
-        names = {package.id.cp for package in self.inventory}
+        # What is chosen in place of something installed comes first: it makes that seem unneeded.
+        changed = self._avoid_what_is_not_installed(comparisons)
         for one in comparisons:
             if one.verdict is Verdict.WRONG_USE and one.installed is not None:
                 flags = " ".join(_back(change) for change in one.use_changes)
                 line = f"={one.installed.id.cpv} {flags}"
                 changed |= self.held.use.get(one.installed.id.cpv) != line
                 self.held.use[one.installed.id.cpv] = line
-            elif one.verdict is Verdict.UNNEEDED and one.name not in self.declared:
+        if changed:
+            return True
+        for one in comparisons:
+            if one.verdict is Verdict.UNNEEDED and one.name not in self.declared:
                 installed = one.package.id
                 version = None if installed.cpv in self._gone else installed.version
                 self.sets.setdefault("unclaimed", {})[one.name] = Entry(one.name, version)
                 self.held.masked.pop(one.name, None)
                 changed = True
-            elif one.verdict is Verdict.MISSING and one.name not in names and one.name not in self._avoided:
-                # Another package of a choice is installed: with this one out of sight Portage takes that.
-                self._avoided.add(one.name)
-                self.held.masked[one.name] = one.name
-                changed = True
         return changed
+
+    def _avoid_what_is_not_installed(self, comparisons: tuple[Comparison, ...]) -> bool:
+        """Mask what is missing altogether: where another package of a choice is installed, Portage then takes that."""
+        names = {package.id.cp for package in self.inventory}
+        missing = {one.name for one in comparisons if one.verdict is Verdict.MISSING and one.name not in names} - self._avoided
+        self._avoided |= missing
+        self.held.masked.update((name, name) for name in missing)
+        return bool(missing)
 
     def give_up_avoiding(self) -> bool:
         """Let the packages be chosen again that were masked for not being installed; whether there were any."""

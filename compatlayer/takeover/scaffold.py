@@ -6,6 +6,7 @@ package, the one that makes a login shell find the layer. Everything else is in 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -177,13 +178,31 @@ def overlay_files(
     if not masters:
         files |= _profiles(ours, known)
         files["licenses/GPL-2"] = (ours / "licenses/GPL-2").read_text(encoding="utf-8")
-    result = {PurePosixPath(path): text.encode() for path, text in files.items()}
     if first_package:
-        package = PurePosixPath(FIRST_PACKAGE)
-        for source in [*(ours / package).rglob("*"), *(ours / "metadata/md5-cache" / category).glob(f"{package.name}-*")]:
-            if source.is_file():
-                result[PurePosixPath(source.relative_to(ours).as_posix())] = source.read_bytes()
-    return result
+        files |= _first_package(ours, {target.keyword for target in known})
+    return {PurePosixPath(path): text.encode() for path, text in files.items()}
+
+
+def _first_package(ours: Path, keywords: set[str]) -> dict[str, str]:
+    """The first package as this program's own overlay has it, with the keywords of the layer's targets."""
+    category = FIRST_PACKAGE.partition("/")[0]
+    files = {
+        source.relative_to(ours).as_posix(): source.read_text(encoding="utf-8")
+        for source in (ours / FIRST_PACKAGE).rglob("*")
+        if source.is_file()
+    }
+    for path in [path for path in files if path.endswith(".ebuild")]:
+        found = re.search(r'(?m)^KEYWORDS="([^"]*)"$', files[path])
+        words = {word.lstrip("~"): word for word in found[1].split()} if found else {}
+        line = " ".join(words.get(keyword, f"~{keyword}") for keyword in sorted(keywords))
+        files[path] = re.sub(r'(?m)^KEYWORDS="[^"]*"$', f'KEYWORDS="{line}"', files[path])
+        entry = ours / "metadata/md5-cache" / category / PurePosixPath(path).stem
+        if entry.is_file():
+            digest = hashlib.md5(files[path].encode(), usedforsecurity=False).hexdigest()
+            text = re.sub(r"(?m)^KEYWORDS=.*$", f"KEYWORDS={line}", entry.read_text(encoding="utf-8"))
+            files[f"metadata/md5-cache/{category}/{entry.name}"] = re.sub(r"(?m)^_md5_=.*$", f"_md5_={digest}", text)
+    files["metadata/pkgcheck.conf"] = _template("pkgcheck.conf.in", {}).decode()
+    return files
 
 
 def _profiles(ours: Path, targets: Sequence[Target]) -> dict[str, str]:
