@@ -14,35 +14,14 @@ from compatlayer.verify.elf import findings as kinds
 from compatlayer.verify.elf.loader import read_cache, system_directories
 from compatlayer.verify.registry import Context, findings
 from tests.elf_files import AARCH64, I386, elf, put
-from tests.package_values import record
+from tests.linkage_faults import HOST_LOADER, LOADER, PLANTED, PREFIX, closed_layer, guest_layer, host_link, own, program
 
-PREFIX = "/cvmfs/test.example.org/1/linux/x86_64"
-LOADER = f"{PREFIX}/lib64/ld-linux-x86-64.so.2"
-HOST_LOADER = "/lib64/ld-linux-x86-64.so.2"
 PART = Part("test", "1", TARGETS["linux-x86_64"], PurePosixPath(PREFIX))
-# What glibc's loader holds of the directories it was configured with.
-DIRECTORIES = f"{PREFIX}/lib64/\0{PREFIX}/usr/lib64/\0".encode()
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A layer with a C library of its own, a library and a program of the package a/tool-1 that uses both."""
-    tree = tmp_path / "tree"
-    put(tree, "lib64/ld-linux-x86-64.so.2", elf(soname="ld-linux-x86-64.so.2", extra=DIRECTORIES))
-    put(tree, "lib64/libc.so.6", elf(soname="libc.so.6", needed=("ld-linux-x86-64.so.2",)))
-    put(tree, "usr/lib64/libz.so.1.3", elf(soname="libz.so.1", needed=("libc.so.6",)))
-    (tree / "usr/lib64/libz.so.1").symlink_to("libz.so.1.3")
-    put(tree, "usr/bin/tool", program("libz.so.1", "libc.so.6"))
-    own(tree, "a/tool-1", "usr/bin/tool", "usr/lib64/libz.so.1.3")
-    return tree
-
-
-def program(*needed: str, interpreter: str = LOADER, **fields: object) -> bytes:
-    return elf(interpreter=interpreter, needed=needed, flags_1=0x08000000, **fields)  # type: ignore[arg-type]
-
-
-def own(tree: Path, cpv: str, *paths: str) -> None:
-    record(tree, cpv, EPREFIX=PREFIX, CONTENTS="\n".join(f"obj {PREFIX}/{path} {'0' * 32} 1" for path in paths))
+    return closed_layer(tmp_path / "tree")
 
 
 def found(
@@ -57,89 +36,10 @@ def test_a_closed_layer_has_no_findings(tree: Path) -> None:
     assert found(tree, engine=None, part=None) == []
 
 
-def _replaced(tree: Path) -> None:
-    put(tree, "usr/lib64/libz.so.2", elf(soname="libz.so.2", needed=("libc.so.6",)))
-    (tree / "usr/lib64/libz.so.1").unlink()
-    (tree / "usr/lib64/libz.so.1.3").unlink()
-    own(tree, "a/zlib-2", "usr/lib64/libz.so.2")
-
-
-def _private(tree: Path) -> None:
-    (tree / "usr/lib64/libz.so.1").unlink()
-    put(tree, "opt/z/libz.so.1", elf(soname="libz.so.1", needed=("libc.so.6",)))
-
-
-def _plugin(tree: Path) -> None:
-    put(tree, "opt/z/libdeep.so.1", elf(soname="libdeep.so.1"))
-    put(tree, "usr/lib64/tool/plugin.so", elf(needed=("libdeep.so.1",)))
-
-
-def _host_link(tree: Path) -> None:
-    (tree / "usr/lib64/libz.so.1").unlink()
-    (tree / "usr/lib64/libz.so.1").symlink_to("/usr/lib/libz.so.1")
-
-
-def _writes(path: str, content: bytes) -> object:
-    return lambda tree: put(tree, path, content)
-
-
-PLANTED = {
-    "elf-damaged": (
-        _writes("usr/bin/tool", program("libz.so.1")[:300]),
-        "usr/bin/tool: expected a whole ELF file, found it is cut short: 300 bytes of at least 448 (a/tool-1)",
-    ),
-    "elf-wrong-machine": (
-        _writes("usr/bin/other", elf(machine=AARCH64, kind=2)),
-        "usr/bin/other: expected x86_64, 64 bit, little endian, found aarch64, 64 bit, little endian",
-    ),
-    "elf-interpreter-missing": (
-        _writes("usr/bin/tool", program(interpreter=f"{PREFIX}/lib/ld.so")),
-        f"usr/bin/tool: expected {PREFIX}/lib/ld.so, found nothing there (a/tool-1)",
-    ),
-    "elf-interpreter-outside": (
-        _writes("usr/bin/tool", program(interpreter=HOST_LOADER)),
-        f"usr/bin/tool: expected a loader below {PREFIX}, found {HOST_LOADER} (a/tool-1)",
-    ),
-    "library-missing": (
-        _writes("usr/bin/tool", program("libgone.so.3")),
-        "usr/bin/tool: expected libgone.so.3, found nothing of that name in the layer (a/tool-1)",
-    ),
-    "soname-replaced": (_replaced, "usr/bin/tool: expected libz.so.1, found libz.so.2 of a/zlib-2 (a/tool-1)"),
-    "library-out-of-reach": (
-        _private,
-        "usr/bin/tool: expected libz.so.1, found opt/z/libz.so.1, where the loader does not look (a/tool-1)",
-    ),
-    "plugin-library-out-of-reach": (
-        _plugin,
-        "usr/lib64/tool/plugin.so: expected libdeep.so.1, found opt/z/libdeep.so.1, where the loader does not look",
-    ),
-    "library-from-host": (
-        _host_link,
-        "usr/bin/tool: expected libz.so.1, found /usr/lib/libz.so.1, which is the host's (a/tool-1)",
-    ),
-    "search-path-unsafe": (
-        _writes("usr/bin/tool", program("libz.so.1", runpath="/tmp/build/lib")),
-        "usr/bin/tool: expected directories of the layer, found /tmp/build/lib in its RUNPATH (a/tool-1)",
-    ),
-    "search-path-outside": (
-        _writes("usr/bin/tool", program("libz.so.1", rpath="/usr/lib64")),
-        f"usr/bin/tool: expected below {PREFIX}, found /usr/lib64 in its RPATH (a/tool-1)",
-    ),
-    "text-relocations": (
-        _writes("usr/bin/tool", program("libz.so.1", textrel=True)),
-        "usr/bin/tool: expected none, found text relocations (a/tool-1)",
-    ),
-    "executable-stack": (
-        _writes("usr/bin/tool", program("libz.so.1", stack=7)),
-        "usr/bin/tool: expected a plain stack, found an executable stack (a/tool-1)",
-    ),
-}
-
-
 @pytest.mark.parametrize("identifier", PLANTED)
 def test_each_planted_fault_is_found_and_nothing_else(tree: Path, identifier: str) -> None:
     plant, description = PLANTED[identifier]
-    plant(tree)  # type: ignore[operator]
+    plant(tree)
     (finding,) = found(tree)
     assert (finding.identifier, finding.description) == (identifier, description)
     assert finding.remedy
@@ -163,11 +63,7 @@ GUEST = {
 
 @pytest.fixture
 def guest(tmp_path: Path) -> Path:
-    tree = tmp_path / "tree"
-    put(tree, "usr/lib64/libz.so.1", elf(soname="libz.so.1", needed=("libc.so.6",)))
-    put(tree, "usr/bin/tool", program("libz.so.1", "libc.so.6", runpath=f"{PREFIX}/usr/lib64", interpreter=HOST_LOADER))
-    own(tree, "a/tool-1", "usr/bin/tool")
-    return tree
+    return guest_layer(tmp_path / "tree")
 
 
 @pytest.mark.parametrize("engine", [EngineName.GUEST, None])
@@ -262,7 +158,7 @@ def test_files_of_a_package_that_lack_the_same_library_are_one_finding(tree: Pat
 
 
 def test_a_declared_link_to_the_host_and_a_trusted_directory_are_meant(tree: Path) -> None:
-    _host_link(tree)
+    host_link(tree)
     put(tree, "usr/bin/tool", program("libz.so.1", runpath="/opt/site/lib"))
     assert len(found(tree)) == 2
     links = (HostLink(PurePosixPath("/usr/lib/libz.so.1")),)
