@@ -18,8 +18,6 @@ from compatlayer.tree.beneath import ROOT
 from compatlayer.verify.registry import Context, check
 
 LIMIT = 200_000
-# A catalog costs a download and a round trip: below this many entries it is not worth its own.
-WORTH = 1_000
 _CVMFS = PurePosixPath("/cvmfs")
 _SPECIAL = re.compile(r"([*?\[\]\\!#])")
 
@@ -83,7 +81,7 @@ def catalogs(sizes: Mapping[str, int], roots: frozenset[str], limit: int = LIMIT
     """The catalogs of a tree that begin at ``roots`` and at the top, with cuts for those beyond ``limit`` entries.
 
     ``sizes`` says how many names each directory holds. Cut is from below, the biggest subtree first, and no more than is needed,
-    so that there are few catalogs and none is tiny. An entry counts in the catalog of the directory that holds it.
+    so that there are few catalogs. An entry counts in the catalog of the directory that holds it.
     """
     children: dict[str, list[str]] = {}
     for path in sizes:
@@ -99,7 +97,7 @@ def catalogs(sizes: Mapping[str, int], roots: frozenset[str], limit: int = LIMIT
         weight = sizes[path] + sum(left[child] for child in below)
         cut = [one for child in below for one in cuts.pop(child)]
         for child in sorted(below, key=lambda one: (-left[one], one)):
-            if weight <= limit or left[child] < min(WORTH, limit):
+            if weight <= limit or not left[child]:
                 break
             weight -= left[child]
             cut.append(child)
@@ -129,7 +127,7 @@ def catalog(context: Context) -> Iterator[Finding]:
     """No CernVM-FS catalog gets more entries than clients can load in reasonable time."""
     sizes, roots = context.pass_.sizes, frozenset(context.pass_.catalog_roots)
     found: list[Finding] = []
-    for one in catalogs(sizes, roots):
+    for one in catalogs(sizes, roots, LIMIT):
         if one.entries <= LIMIT:
             continue
         dirtab = dirtab_lines(context.prefix, one.cuts)

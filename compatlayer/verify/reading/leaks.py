@@ -10,8 +10,8 @@ from collections.abc import Sequence
 PLACES = ("build", "distfiles", "packages", "logs", "files", "tools", "home", "machine")
 # How many bytes of a chunk are looked at again with the next: longer than any path that matters.
 OVERLAP_BYTES = 512
-# What may stand before and after a path; anything else makes it part of another one.
-_BEFORE = rb"(?<![A-Za-z0-9._+-])"
+# What may not stand before and after a path, since it makes it part of another one; a compiler's options may.
+_BEFORE = rb"(?:(?<![A-Za-z0-9._+-])|(?<=-[ILR]))"
 _AFTER = rb"(?![A-Za-z0-9._+-])"
 # A path goes on to the first byte that quotes, separates or ends it.
 _REST = rb"[!#%+,\-./0-9=@A-Z\[\]^_a-z{}~]*"
