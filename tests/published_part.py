@@ -17,10 +17,10 @@ from pathlib import Path
 from compatlayer.cli.context import this_machine
 from compatlayer.declaration import load
 from compatlayer.declaration.model import TARGETS, Layer, Part, Version
+from compatlayer.publish import base_name
 from compatlayer.repository import PRODUCTION, TEST, open_repository
 from compatlayer.repository.base import Repository
 from compatlayer.stage import Stage, drop, find_stage, open_stage
-from compatlayer.publish import base_name
 
 TARGET = TARGETS[this_machine()]
 PREFIX = "/cvmfs/software.example.org/versions/{version}/compat/{os}/{arch}"
@@ -142,7 +142,12 @@ gates: {gates}
         done = subprocess.run(
             self.command(*arguments),
             cwd=SOURCE,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "COMPATLAYER_OPERATOR": "ops@tests", **(environment or {})},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.directory),
+                "COMPATLAYER_OPERATOR": "ops@tests",
+                **(environment or {}),
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -37,7 +37,7 @@ def diff(first: str, second: str, files: bool) -> int:
     """What is different between two revisions: `compatlayer diff production test`, `diff 3 4`."""
     from compatlayer import past  # noqa: PLC0415
     from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import changes, changelogs  # noqa: PLC0415
+    from compatlayer.report import changelogs, changes  # noqa: PLC0415
 
     session = Session()
     places = Places(session)

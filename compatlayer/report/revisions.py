@@ -49,7 +49,7 @@ def promoted(result: Promoted, format_name: str, paint: Paint) -> str:
         word = paint.good("passed") if answer.passed else paint.doubtful("overridden")
         why = f" ({answer.override})" if answer.override else ""
         lines.append(f"gate {answer.gate}: {word}, {printable(answer.reason, lines=True)}{printable(why)}\n")
-    said = f"promoted to production: revision {result.revision.number} of {result.part}, equal to revision {result.tested.number} of test"
+    said = f"promoted to production: revision {result.revision.number} of {result.part}, revision {result.tested.number} of test"
     facts = _facts(said, result.revision, paint) + f"  receipt   {result.receipt}\n"
     return "".join(lines) + changelogs.one(result.section, paint) + facts
 

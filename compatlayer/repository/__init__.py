@@ -20,9 +20,9 @@ def open_repository(layer: Layer, name: str, state: Path) -> Repository:
     declared = layer.repositories.get(name)
     if declared is None:
         known = ", ".join(layer.repositories) or "none"
+        line = f"{name}: {{backend: ostree, path: .compatlayer/repositories/{name}}}"
         raise UsageError(
-            f"{layer.file.name} declares no repository '{name}'",
-            hint=f"declared are: {known}; add it: repositories: {{{name}: {{backend: ostree, path: .compatlayer/repositories/{name}}}}}",
+            f"{layer.file.name} declares no repository '{name}'", hint=f"declared are: {known}; add below repositories: {line}"
         )
     if declared.backend is Backend.CVMFS:
         from compatlayer.repository.cvmfs import CvmfsRepository  # noqa: PLC0415

@@ -300,6 +300,10 @@ class OstreeTransaction(JournalledTransaction):
 
     def _publish(self) -> Revision:
         announced = self.notes["publish"]
+        head = self.repository.head(self.part)
+        if (head and head.id) != self.parent:
+            # Somebody moved the branch without our lock.
+            raise moved(self.repository.name, self.part, head, None)
         self.repository.ask("set_ref", ref=_branch(self.part), commit=announced["commit"])
         if announced["tag"] is not None:
             self.repository.ask("set_ref", ref=f"{TAGS}{announced['tag']}", commit=announced["commit"])

@@ -1,9 +1,9 @@
 """The OSTree side of the house: a program of its own, since libostree's Python belongs to the system's interpreter.
 
-Run as ``/usr/bin/python3 -I ostree_helper.py``: standard library and GObject introspection only (Debian's
-``gir1.2-ostree-1.0`` and ``python3-gi``, Fedora's ``ostree-libs`` and ``python3-gobject-base``). One request a line in JSON on standard
-input, one answer a line on standard output: ``{"result": …}``, or ``{"error": text}``. Ends with its standard input, and
-with the process that started it.
+Run as ``/usr/bin/python3 -I ostree_helper.py PARENT``: standard library and GObject introspection only (Debian's
+``gir1.2-ostree-1.0`` and ``python3-gi``, Fedora's ``ostree-libs`` and ``python3-gobject-base``). One request a line in
+JSON on standard input, one answer a line on standard output: ``{"result": …}``, or ``{"error": text}``. Ends with its
+standard input, and with the process that started it.
 
 Everything costs what the change costs: a tree is never walked to change it, only the directories on the way to what
 changes are loaded (``ostree_mutable_tree_new_from_checksum``). Files belong to 0:0 in the repository, whoever built them.
@@ -116,7 +116,7 @@ class Repositories:
             writer = _Writer(repo, source)
             for put in puts:
                 writer.put(tree, put)
-            done, file = repo.write_mtree(tree, None)
+            _, file = repo.write_mtree(tree, None)
             repo.commit_transaction(None)
         except BaseException:
             repo.abort_transaction(None)
@@ -129,9 +129,9 @@ class Repositories:
         tree = OSTree.MutableTree.new_from_checksum(repo, *root)
         repo.prepare_transaction(None)
         try:
-            done, file = repo.write_mtree(tree, None)
+            _, file = repo.write_mtree(tree, None)
             metadata = GLib.Variant("a{sv}", {RECORD: GLib.Variant("s", record)})
-            done, commit = repo.write_commit_with_time(parent, subject, None, metadata, file, time, None)
+            _, commit = repo.write_commit_with_time(parent, subject, None, metadata, file, time, None)
             repo.commit_transaction(None)
         except BaseException:
             repo.abort_transaction(None)
@@ -166,7 +166,7 @@ class Repositories:
     def prune(self, path):
         """Remove the objects that no ref leads to, each ref with its own history only."""
         repo = self.repo(path)
-        done, total, pruned, size = repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0, None)
+        _, _, pruned, size = repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0, None)
         return {"objects": pruned, "size_bytes": size}
 
     def fsck(self, path, commits):
@@ -306,8 +306,8 @@ class _Reader:
             del self.trees[contents]
             held = {key: (value, None) for key, value in files.items()}
             held.update(directories)
-            for key in sorted(held, key=lambda text: text.encode(), reverse=True):
-                stack.append((key if name == "." else f"{name}/{key}", *held[key]))
+            names = sorted(held, key=lambda text: text.encode(), reverse=True)
+            stack += [(key if name == "." else f"{name}/{key}", *held[key]) for key in names]
 
     def entry(self, name, kind, checksum, meta):
         """One path as ``compatlayer.tree.entries`` describes it."""
@@ -327,7 +327,7 @@ class _Reader:
     def about(self, checksum):
         """Mode, link target (of a link) and attributes of a content object."""
         if checksum not in self.files:
-            done, stream, info, xattrs = self.repo.load_file(checksum, None)
+            _, stream, info, xattrs = self.repo.load_file(checksum, None)
             if stream is not None:
                 stream.close(None)
             target = None
@@ -359,10 +359,11 @@ class _Reader:
         if mode == (mode & ON_DISK) | 0o400 and not xattrs and os.stat(loose).st_size:
             try:
                 os.link(loose, place)
-                return
             except OSError as error:
                 if error.errno not in (errno.EMLINK, errno.EXDEV, errno.EPERM):
                     raise
+            else:
+                return
         with open(loose, "rb") as reading, open(place, "xb") as writing:
             while chunk := reading.read(CHUNK_BYTES):
                 writing.write(chunk)

@@ -32,7 +32,7 @@ class OstreePipe:
     @property
     def alive(self) -> bool:
         """Whether it can be asked; a forked child must not use its parent's."""
-        return self._child.poll() is None and self.owner == os.getpid()
+        return self.owner == os.getpid() and self._child.poll() is None
 
     def ask(self, repository: str, operation: str, **request: Any) -> Any:
         """Send one request and give its result. Raises ``RepositoryError`` with libostree's own words."""
