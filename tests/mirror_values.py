@@ -9,9 +9,8 @@ from compatlayer.gentoo.packages import SourceUri
 from compatlayer.mirror import fill as filling
 from compatlayer.mirror import layout
 from compatlayer.mirror.distfiles import Need, Restrictions, Wanted, Wants
-from compatlayer.mirror.schedule import Pace
+from compatlayer.mirror.schedule import Pace, Patience
 from compatlayer.mirror.store import PRIVATE, PUBLIC, Store
-from compatlayer.mirror.transfer import Patience
 
 PART = "2026.11/linux-x86_64"
 # As a person would wait, only quicker.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compatlayer.declaration.model import Layer, Target, Version
 from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.packages import Distfile, FetchMap, ResolvedPackage, SourceUri
-from compatlayer.mirror import hashes
+from compatlayer.mirror import hashes, resolved
 from compatlayer.selection import resolver_root, select
 
 # A plain file name: nothing that leaves a directory, hides, or reads as an option or a control code.
@@ -79,14 +80,20 @@ def of_layer(layer: Layer, versions: Sequence[Version], targets: Sequence[Target
     Raises ``ResolveError`` when Portage finds no way, ``HostError`` when the engine lacks something here.
     """
     found: list[tuple[str, Iterable[FetchMap]]] = []
-    with Worker() as worker:
+    with ExitStack() as closing:
+        worker: Worker | None = None
         for version in versions:
             for target in targets:
                 chosen = select(layer, version, target)
-                root = resolver_root(chosen, state)
-                packages = worker.closure(root, chosen.atoms).packages
                 part = str(chosen.part)
-                found.append((part, worker.fetch_maps(root, packages)))
+                key = resolved.key(chosen, state)
+                maps = resolved.recall(state, part, key)
+                if maps is None:
+                    worker = worker or closing.enter_context(Worker())
+                    root = resolver_root(chosen, state)
+                    maps = worker.fetch_maps(root, worker.closure(root, chosen.atoms).packages)
+                    resolved.remember(state, part, key, maps)
+                found.append((part, maps))
                 found.append((part, [FetchMap(f"engine {chosen.engine.name}", "", tuple(chosen.engine.sources()))]))
     return collect(found)
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import requests
-
 from compatlayer.errors import DistfileError, LockHeldError
-from compatlayer.mirror import sources, transfer
 from compatlayer.mirror.distfiles import Wanted, Wants
-from compatlayer.mirror.index import content_key
-from compatlayer.mirror.schedule import Attempt, Job, Pace, Queue
-from compatlayer.mirror.store import Store, cannot_write
-from compatlayer.mirror.transfer import Part, Patience, Stopped, TransferError
-from compatlayer.progress import Monitor, Note, StepFinished, StepStarted, Transferred
+from compatlayer.mirror.schedule import Attempt, Pace, Patience
+from compatlayer.mirror.store import Store
+from compatlayer.progress import Monitor, Note
 
-_TELL_EVERY_S = 0.2
 _LOCK_POLL_S = 0.5
 
 
@@ -105,8 +96,10 @@ def fill(store: Store, wants: Wants, options: Options, monitor: Monitor) -> Fill
     absent = [wanted for wanted in absent if not wanted.trouble]
     if not absent:
         return Filled(wants, (), tuple(hopeless), present, time.monotonic() - began)
+    from compatlayer.mirror.fetching import Fetching  # noqa: PLC0415  (requests takes its time, and a full mirror needs none)
+
     with _lock(store, options.wait_s, monitor):
-        filling = _Filling(store, absent, options, monitor)
+        filling = Fetching(store, absent, options, monitor)
         try:
             filling.run()
         finally:
@@ -150,170 +143,3 @@ def missing_error(missing: Sequence[Missing], *, hint: str | None = None) -> Dis
         paragraphs.append(f"{one.wanted.name} (for {who})\n{lines}")
     number = f"{len(missing)} source files" if len(missing) > 1 else "a source file"
     return DistfileError(f"{number} could not be had", cause="\n".join(paragraphs), hint=hint)
-
-
-class _Filling:
-    """One run of the threads."""
-
-    def __init__(self, store: Store, absent: Sequence[Wanted], options: Options, monitor: Monitor) -> None:
-        self.store, self.options, self.monitor = store, options, monitor
-        self.own = sources.own_mirrors(options.names if options.network else {}, options.directories)
-        self.got: list[Got] = []
-        self.missing: list[Missing] = []
-        self.error: BaseException | None = None
-        self.bytes_total = sum(wanted.size_bytes for wanted in absent)
-        self.bytes_done = 0
-        self.last_name = ""
-        self.total = len(absent)
-        self._lock = threading.Lock()
-        # Of files with the same content one is fetched, the others become links to it.
-        self._twins: dict[str, list[Wanted]] = {}
-        for wanted in absent:
-            self._twins.setdefault(content_key(wanted.size_bytes, wanted.hashes), []).append(wanted)
-        self.queue = Queue((self._job(twins.pop(0)) for twins in self._twins.values()), options.pace)
-
-    def run(self) -> None:
-        threads = [
-            threading.Thread(target=self._work, name=f"fetch-{number}", daemon=True)
-            for number in range(min(self.options.jobs, self.total))
-        ]
-        began = time.monotonic()
-        self.monitor.tell(StepStarted("fetching source files", self.total))
-        try:
-            for thread in threads:
-                thread.start()
-            while not self.queue.wait(_TELL_EVERY_S):
-                self._tell()
-        finally:
-            self.queue.stop()
-            # A thread that waits for a silent server ends with the process; it writes nothing any more.
-            for thread in threads:
-                thread.join(timeout=5 if self.error is None else 1)
-        if self.error is not None:
-            raise self.error
-        self._tell()
-        outcome = "failed" if self.missing else "done"
-        self.monitor.tell(StepFinished("fetching source files", time.monotonic() - began, outcome))
-
-    def _job(self, wanted: Wanted) -> Job:
-        places = sources.of(wanted, self.own, self.options.names)
-        if not self.options.network:
-            places = [place for place in places if place.origin == sources.DIRECTORY]
-        return Job(wanted, deque(places))
-
-    def _tell(self) -> None:
-        with self._lock:
-            done = len(self.got) + len(self.missing)
-            event = Transferred(self.last_name, done, self.total, self.bytes_done, self.bytes_total)
-        self.monitor.tell(event)
-
-    def _work(self) -> None:
-        session = transfer.new_session()
-        try:
-            while (job := self.queue.take()) is not None:
-                self._step(session, job)
-        except Stopped:
-            pass
-        except OSError as error:
-            self._abort(cannot_write(self.store.root, error))
-        except sqlite3.Error as error:
-            self._abort(DistfileError(f"the mirror's index {self.store.index.path} cannot be written", cause=str(error)))
-        except BaseException as error:  # noqa: BLE001  (the main thread raises it again)
-            self._abort(error)
-        finally:
-            session.close()
-
-    def _abort(self, error: BaseException) -> None:
-        with self._lock:
-            self.error = self.error or error
-        self.queue.stop()
-
-    def _step(self, session: requests.Session, job: Job) -> None:
-        """One attempt for one job: from the store itself first, then from the source that is next."""
-        host, reached = job.host, None
-        try:
-            if not job.settled:
-                job.settled = True
-                if self.store.settle(job.wanted):
-                    self._received(job.wanted.size_bytes)
-                    self._done(job, Got(job.wanted.name, job.wanted.size_bytes, "", ""))
-                else:
-                    self._go_on(job)
-                return
-            reached = self._attempt(session, job)
-        finally:
-            self.queue.release(host, reached=reached)
-
-    def _attempt(self, session: requests.Session, job: Job) -> bool | None:
-        """Try the present source; returns whether its host answered, None when it was not asked."""
-        source, wanted = job.sources[0], job.wanted
-        if self.queue.is_down(job.host):
-            job.note(f"not tried: {job.host} does not answer")
-            job.next_source()
-            self._go_on(job)
-            return None
-        part = Part(self.store.incoming / f"{wanted.name[:180]}.{_short(wanted)}")
-        try:
-            digests = transfer.get(session, source.url, part, wanted, self.options.patience, self._received)
-        except TransferError as error:
-            self._failed(job, error)
-            return not error.unreachable
-        except OSError as error:
-            if transfer.is_full(error):
-                part.discard()  # makes a little room, so that the index can still be written
-            raise
-        if self.queue.stopped:
-            raise Stopped
-        self.store.accept(part.path, wanted, digests, origin=source.origin, url=source.url)
-        part.note.unlink(missing_ok=True)
-        self._done(job, Got(wanted.name, wanted.size_bytes, source.origin, source.url))
-        return True
-
-    def _failed(self, job: Job, error: TransferError) -> None:
-        """Decide whether the same source is tried again, and when."""
-        job.note(error.reason)
-        pace = self.options.pace
-        if error.fresh and not job.refetched:
-            job.refetched = True
-            self.queue.put(job)
-            return
-        job.tried += 1
-        if error.wait_s is not None:
-            self.queue.leave_alone(job.host, min(error.wait_s, pace.longest_retry_after_s))
-        patient = error.wait_s is None or error.wait_s <= pace.longest_retry_after_s
-        if error.again and patient and job.tried < pace.tries:
-            self.queue.put(job, wait_s=pace.wait_s(job.tried) if error.wait_s is None else error.wait_s)
-            return
-        job.next_source()
-        self._go_on(job)
-
-    def _go_on(self, job: Job) -> None:
-        """Queue the job for its next source, or give it up."""
-        if job.sources:
-            self.queue.put(job)
-            return
-        with self._lock:
-            self.missing.append(Missing(job.wanted, tuple(job.attempts), self.options.network))
-        self._end(job.wanted)
-
-    def _done(self, job: Job, got: Got) -> None:
-        with self._lock:
-            self.got.append(got)
-            self.last_name = got.name
-        self._end(job.wanted)
-
-    def _end(self, wanted: Wanted) -> None:
-        twins = self._twins.pop(content_key(wanted.size_bytes, wanted.hashes), [])
-        self.queue.add(map(self._job, twins))
-        self.queue.finish()
-
-    def _received(self, count: int) -> None:
-        if self.queue.stopped:
-            raise Stopped
-        with self._lock:
-            self.bytes_done += count
-
-
-def _short(wanted: Wanted) -> str:
-    """A part's name tells which content it is going to be: a new Manifest does not resume an old file."""
-    return content_key(wanted.size_bytes, wanted.hashes).split(":")[1][:16] + ".part"

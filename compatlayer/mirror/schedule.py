@@ -41,6 +41,18 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait: for a connection, for the next byte, and for a transfer that moves less than ``slow_bytes_s`` over
+    ``window_s``.
+    """
+
+    connect_s: float = 15.0
+    stall_s: float = 30.0
+    slow_bytes_s: float = 1024.0
+    window_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """What one source said: its URL, its origin, and why the file did not come from there."""
 

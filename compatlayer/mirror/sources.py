@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-import requests
-
 from compatlayer.gentoo.packages import SourceUri
 from compatlayer.mirror import layout
 from compatlayer.mirror.distfiles import Wanted
@@ -89,6 +87,8 @@ def _own_mirror(url: str) -> OwnMirror:
         below = path / "distfiles"
         path = below if below.is_dir() else path
         return OwnMirror(path.as_uri(), _local_layouts(path))
+    import requests  # noqa: PLC0415  (a tenth of a second that a full mirror need not pay)
+
     base = f"{url}/distfiles"
     try:
         with requests.get(f"{base}/{layout.FILE}", timeout=_LAYOUT_TIMEOUT_S, stream=True) as answer:

@@ -14,8 +14,8 @@ import requests
 from compatlayer.mirror import sources, transfer
 from compatlayer.mirror.distfiles import Wanted, Wants
 from compatlayer.mirror.index import Entry, now_utc
+from compatlayer.mirror.schedule import Patience
 from compatlayer.mirror.store import Store
-from compatlayer.mirror.transfer import Patience
 
 THERE, GONE, UNKNOWN = "there", "gone", "unknown"
 GRACE_DAYS = 30

@@ -23,24 +23,13 @@ import urllib3
 from compatlayer import __version__
 from compatlayer.mirror import hashes, sources
 from compatlayer.mirror.distfiles import Wanted
+from compatlayer.mirror.schedule import Patience
 
 _CHUNK_BYTES = 1 << 18
 # From this size on it is worth a file of its own to remember where a part came from.
 _RESUME_BYTES = 1 << 20
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait: for a connection, for the next byte, and for a transfer that moves less than ``slow_bytes_s`` over
-    ``window_s``.
-    """
-
-    connect_s: float = 15.0
-    stall_s: float = 30.0
-    slow_bytes_s: float = 1024.0
-    window_s: float = 30.0
 
 
 class TransferError(Exception):

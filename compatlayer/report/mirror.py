@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from compatlayer.mirror.bundle import Carried
-from compatlayer.mirror.check import Verified
-from compatlayer.mirror.fill import Filled, Missing
-from compatlayer.mirror.index import Entry
-from compatlayer.mirror.status import Status
 from compatlayer.report.formats import pick, to_json
 from compatlayer.report.text import Paint, clock, count, printable, size
+
+if TYPE_CHECKING:
+    from compatlayer.mirror.bundle import Carried
+    from compatlayer.mirror.check import Verified
+    from compatlayer.mirror.fill import Filled, Missing
+    from compatlayer.mirror.index import Entry
+    from compatlayer.mirror.status import Status
 
 
 def filled(result: Filled, trees: Sequence[Path] = (), format_name: str = "text", paint: Paint | None = None) -> str:
