@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from compatlayer import process
@@ -30,10 +31,9 @@ def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
     missing = [name for name in needed if shutil.which(name, path=process.SYSTEM_PATH) is None]
     if missing:
         raise missing_programs(missing)
-    versions = {}
-    for name in (*needed, *useful):
-        if shutil.which(name, path=process.SYSTEM_PATH):
-            versions[name] = _version(name)
+    present = [name for name in (*needed, *useful) if shutil.which(name, path=process.SYSTEM_PATH)]
+    with ThreadPoolExecutor(8) as pool:
+        versions = dict(zip(present, pool.map(_version, present), strict=True))
     uid, gid = os.getuid(), os.getgid()
     return Host(
         user=_user_name(uid),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,14 +29,19 @@ class Layout:
         if self.kind == "content-hash":
             digest = last = (digests or {})[self.hash_name].lower()
         else:
-            digester = hashes.Digester([self.hash_name])
-            digester.update(name.encode())
-            digest, last = digester.digests()[self.hash_name], name
+            digest, last = _name_digest(self.hash_name, name), name
         levels = []
         for cutoff in self.cutoffs:
             levels.append(digest[: cutoff // 4])
             digest = digest[cutoff // 4 :]
         return "/".join([*levels, last])
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _name_digest(hash_name: str, name: str) -> str:
+    digester = hashes.Digester([hash_name])
+    digester.update(name.encode())
+    return digester.digests()[hash_name]
 
 
 FLAT = Layout()

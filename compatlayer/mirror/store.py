@@ -74,9 +74,11 @@ class Store:
 
     def is_intact(self, entry: Entry) -> bool:
         """Whether the file is there under both names, and has not been written to since it was last hashed. Hashes nothing."""
-        for path in (self.path(entry.name, entry.restrict), self.flat(entry.name, entry.restrict)):
+        # As text: this is asked for every file of every run, and Path would take most of its time.
+        area = f"{self.root}/{PRIVATE if entry.restrict.mirror else PUBLIC}"
+        for path in (f"{area}/{layout.OURS.path(entry.name)}", f"{area}/{entry.name}"):
             try:
-                found = path.lstat()
+                found = os.lstat(path)
             except OSError:
                 return False
             if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size_bytes or found.st_mtime_ns != entry.mtime_ns:

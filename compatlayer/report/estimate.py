@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from compatlayer.journal import write_atomically
-from compatlayer.progress import Event, PackageFinished, PackagePhase, PackagesPlanned
+from compatlayer.progress import Event, PackageFinished, PackagePhase, PackagesPlanned, StepStarted, Transferred
 
 log = logging.getLogger(__name__)
 
@@ -134,3 +135,38 @@ class Estimate:
 
     def _average(self) -> float:
         return max(sum(self._last_time.values()) / len(self._last_time), 0.1) if self._last_time else 1.0
+
+
+class Rate:
+    """How fast bytes come in, over the last seconds; says nothing before there is something to judge by."""
+
+    _WINDOW_S = 10.0
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._seen: deque[tuple[float, int]] = deque()
+        self._left = 0
+
+    def tell(self, event: Event) -> None:
+        """Follow one event; a new step begins afresh."""
+        if isinstance(event, StepStarted):
+            self._seen.clear()
+        elif isinstance(event, Transferred):
+            now = self._now()
+            self._seen.append((now, event.bytes_done))
+            while len(self._seen) > 2 and now - self._seen[0][0] > self._WINDOW_S:
+                self._seen.popleft()
+            self._left = event.bytes_total - event.bytes_done
+
+    @property
+    def bytes_s(self) -> float | None:
+        """Bytes a second."""
+        if len(self._seen) < 2:
+            return None
+        (began, first), (ended, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (ended - began) if ended > began and last > first else None
+
+    def remaining_s(self) -> float | None:
+        """Seconds to go at this rate."""
+        rate = self.bytes_s
+        return self._left / rate if rate and self._left > 0 else None

@@ -84,7 +84,7 @@ class TerminalMonitor(Silent):
             if hidden > 0:
                 lines.append(_line(Text(f"  and {hidden} more", style="dim")))
             if self._transfer is not None:
-                lines.append(_line(Text("  " + printable(transferred(self._transfer)))))
+                lines.append(_line(Text("  " + printable(transferred(self._transfer, self.rate)))))
             return Group(self._whole(), *lines)
 
     def _whole(self) -> RenderableType:

@@ -23,7 +23,7 @@ from compatlayer.progress import (
     StepStarted,
     Transferred,
 )
-from compatlayer.report.estimate import Durations, Estimate
+from compatlayer.report.estimate import Durations, Estimate, Rate
 from compatlayer.report.text import about, clock, count, duration, printable, size
 
 # A log says at least this often that a long phase or transfer is moving, and no more often.
@@ -38,6 +38,7 @@ class Silent(Monitor):
         self.now = now
         self.began = now()
         self.estimate = Estimate(self.durations, now)
+        self.rate = Rate(now)
 
     @property
     def elapsed_s(self) -> float:
@@ -47,6 +48,7 @@ class Silent(Monitor):
     def tell(self, event: Event) -> None:
         """Follow the event, for the estimate."""
         self.estimate.tell(event)
+        self.rate.tell(event)
 
     def close(self) -> None:
         """Remember this run's durations."""
@@ -84,7 +86,7 @@ class LogMonitor(Silent):
                 rest = f", {about(left)} left" if left is not None else ""
                 return f"{event.done}/{event.total} {event.package}: done in {duration(event.elapsed_s)}{rest}"
             case Transferred():
-                return transferred(event) if event.done == event.total or self._quiet_for_long() else None
+                return transferred(event, self.rate) if event.done == event.total or self._quiet_for_long() else None
             case _:
                 return sentence(event)
 
@@ -111,9 +113,12 @@ class JsonMonitor(Silent):
         """Write the event's line."""
         super().tell(event)
         document: dict[str, object] = {"event": kind(event), "at_s": round(self.elapsed_s, 3), **asdict(event)}
-        left = self.estimate.remaining_s()
+        is_transfer = isinstance(event, Transferred)
+        left = self.rate.remaining_s() if is_transfer else self.estimate.remaining_s()
         if left is not None:
             document["remaining_s"] = round(left, 1)
+        if is_transfer and self.rate.bytes_s is not None:
+            document["bytes_s"] = round(self.rate.bytes_s)
         self.stream.write(json.dumps(document) + "\n")
         self.stream.flush()
 
@@ -138,6 +143,12 @@ def sentence(event: Event) -> str | None:
             return None
 
 
-def transferred(event: Transferred) -> str:
-    """``3/9 files, 1.5 MiB of 4.0 MiB: bzip2-1.0.8.tar.gz``."""
-    return f"{event.done}/{event.total} files, {size(event.bytes_done)} of {size(event.bytes_total)}: {event.name}"
+def transferred(event: Transferred, rate: Rate | None = None) -> str:
+    """``3/9 files, 1.5 MiB of 4.0 MiB, 800.0 KiB/s, a few seconds left: bzip2-1.0.8.tar.gz``, as far as it is known."""
+    said = f"{event.done}/{event.total} files, {size(event.bytes_done)} of {size(event.bytes_total)}"
+    if rate is not None and rate.bytes_s is not None:
+        said += f", {size(int(rate.bytes_s))}/s"
+    left = rate.remaining_s() if rate is not None else None
+    if left is not None:
+        said += f", {about(left)} left"
+    return f"{said}: {event.name}" if event.name else said
