@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from compatlayer import __version__, selection
@@ -41,7 +41,8 @@ def stamp(work: Work, stage: Stage, *, bind: bool = True) -> str:
     """
     digest = hashlib.sha256(f"{__version__}\0".encode())
     digest.update(json.dumps(provenance(work), sort_keys=True).encode())
-    digest.update(json.dumps(packages(work), sort_keys=True).encode())
+    # Without the plan: a rebuild that was due is done by the time this is remembered.
+    digest.update(json.dumps(packages(replace(work, plan=Plan(()))), sort_keys=True).encode())
     for name in ("playbooks", "roles"):
         digest.update(_tree_digest(resource(name)))
     made = (PROVENANCE, *selection.host_links(work.chosen), *selection.trusted_directories(work.chosen))
