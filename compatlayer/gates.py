@@ -15,15 +15,12 @@ from compatlayer import acceptance, entering, signing
 from compatlayer.declaration.model import Gates, Layer, Part, Target, Version
 from compatlayer.errors import CompatlayerError, GateError, RepositoryError, UsageError
 from compatlayer.findings import Severity
-from compatlayer.gentoo import inventory as inventories
-from compatlayer.install import resolve
 from compatlayer.journal import write_atomically
 from compatlayer.repository.base import Repository, Revision
 from compatlayer.repository.ledger import operator
-from compatlayer.selection import select
 from compatlayer.signing import PrivateKey, PublicKey
 from compatlayer.verify import registry
-from compatlayer.verify.registry import Context
+from compatlayer.verifying import context_of_tree
 
 APPROVAL = "urn:compatlayer:approval:v1"
 SHOWN = 5
@@ -209,8 +206,7 @@ def _approver(question: Question, file: Path) -> dict[str, str]:
 def _verify(question: Question, gates: Gates) -> tuple[bool, str]:
     threshold = Severity[str(gates.verify).upper()]
     with question.repository.read(question.revision, question.part) as tree:
-        chosen = select(question.layer, question.version, question.target)
-        context = Context(tree, inventories.read(tree), resolve(chosen, question.state), chosen.packages, question.part)
+        context = context_of_tree(question.layer, question.version, question.target, question.state, tree)
         found = [finding for finding in registry.findings(context) if finding.severity >= threshold]
     if not found:
         return True, f"no finding of severity {threshold.label} or above"

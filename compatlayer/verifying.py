@@ -1,44 +1,176 @@
-"""Gathering what the checks look at: the inventory of a stage, and the closure it should be."""
+"""Gathering what the checks look at: a stage, a revision or any prefix; what it should be; and what a verdict says beside findings."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from compatlayer.declaration.model import Layer, Target, Version
-from compatlayer.errors import StageError
-from compatlayer.gentoo.packages import Inventory
-from compatlayer.install import installed, resolve, untouched
-from compatlayer.selection import Selection, select
+from compatlayer.errors import Location, StageError, UsageError
+from compatlayer.findings import Finding
+from compatlayer.gentoo import inventory as inventories
+from compatlayer.gentoo.client import Worker
+from compatlayer.gentoo.failures import Failure
+from compatlayer.gentoo.packages import Closure, Inventory
+from compatlayer.gentoo.versions import parse_cpv
+from compatlayer.selection import Selection, resolver_root, select
 from compatlayer.stage import find_stage
+from compatlayer.verify import registry
 from compatlayer.verify.registry import Context
 
+NO_DECLARATION = "there is no declaration of this prefix"
 
-def context(layer: Layer, version: Version, target: Target, state: Path) -> Context:
-    """The context of the stage of one part. Raises ``StageError`` without a stage, ``ResolutionError`` when nothing resolves."""
+
+@contextmanager
+def of_stage(layer: Layer, version: Version, target: Target, state: Path) -> Iterator[Context]:
+    """The context of the stage of one part, or of the prefix that it adopts.
+
+    Raises ``StageError`` without a stage, ``ResolutionError`` when nothing resolves.
+    """
     chosen = select(layer, version, target)
     stage = find_stage(state, chosen.part)
-    if stage is None and chosen.existing_tree is not None:
-        return _context(chosen, chosen.existing_tree, untouched(chosen), state)
-    if stage is None:
+    if stage is not None:
+        with stage.seen() as tree:
+            yield _context(chosen, tree, state, memory=state / "verified")
+    elif chosen.existing_tree is not None:
+        yield _context(chosen, chosen.existing_tree, state, memory=state / "verified")
+    else:
         raise StageError(f"there is no stage of {chosen.part} yet", hint="build it: compatlayer install")
-    return _context(chosen, stage.upper, installed(stage), state)
 
 
-def _context(chosen: Selection, tree: Path, there: Inventory, state: Path) -> Context:
+def of_tree(layer: Layer, version: Version, target: Target, state: Path, tree: Path) -> Context:
+    """The context of a part's tree wherever it lies, such as a published revision."""
+    return _context(select(layer, version, target), tree, state)
+
+
+def of_prefix(tree: Path) -> Context:
+    """The context of any prefix, without a declaration. Raises ``UsageError`` where there is no directory."""
+    if not tree.is_dir():
+        raise UsageError(f"{tree} is not a directory", hint="name the prefix itself, the directory with var/db/pkg in it")
+    return Context(tree, inventories.read(tree))
+
+
+def context_of_tree(layer: Layer, version: Version, target: Target, state: Path, tree: Path) -> Context:
+    """The context of one part as a directory holds it: a published revision, held against today's declaration."""
+    return _context(select(layer, version, target), tree, inventories.read(tree), state)
+
+
+def _context(chosen: Selection, tree: Path, state: Path, memory: Path | None = None) -> Context:
+    there = inventories.read(tree)
+    root = resolver_root(chosen, state)
+    with Worker(python=chosen.portage_python) as worker:
+        closure = worker.closure(root, chosen.atoms)
+        refused = _refused(worker, root, closure, there)
+    prefix = str(chosen.part.prefix)
     return Context(
         tree,
         there,
-        resolve(chosen, state),
+        closure,
         chosen.packages,
         chosen.part,
         engine=chosen.version.engine,
         host_links=chosen.version.host_links,
+        trusted_dirs=tuple(text.replace("{prefix}", prefix) for text in chosen.version.trusted_dirs),
         build_paths=_build_paths(state),
-        memory=state / "verified",
+        refused=refused,
+        memory=memory,
     )
+
+
+def _refused(worker: Worker, root: Path, closure: Closure, there: Inventory) -> dict[str, Failure]:
+    """Installed packages that could not be installed today, with Portage's answer. What is resolved need not be asked about."""
+    resolved = {(package.id.cpv, package.repository) for package in closure}
+    atoms = {
+        f"={package.id.cpv}:{package.slot}" + (f"::{package.repository}" if package.repository else ""): package.id.cpv
+        for package in there
+        if (package.id.cpv, package.repository) not in resolved
+    }
+    if not atoms:
+        return {}
+    answers = worker.check_atoms(root, list(atoms))
+    return {cpv: answer for atom, cpv in atoms.items() if isinstance(answer := answers[atom], Failure)}
 
 
 def _build_paths(state: Path) -> tuple[PurePosixPath, ...]:
     """Directories of this machine that no file of a layer may name: the state directory, and a home that is a person's."""
     home = Path.home()
     return tuple(PurePosixPath(path) for path in (state.absolute(), home) if len(path.parts) > 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where people write what findings are about: the set files and the ebuilds of the layer's own overlays."""
+
+    layer: Layer
+    version: Version
+    target: Target
+
+    def located(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """``findings`` with the ebuild at fault, or the line that declares the package, where they name no place themselves."""
+        declared = {package.name: package.location for one in self.version.sets for package in one.for_target(self.target.name)}
+        ebuilds: dict[tuple[str, str], Location | None] = {}
+        for finding in findings:
+            if finding.location is not None or not finding.package:
+                yield finding
+                continue
+            key = (finding.package, _VARIABLES.get(finding.identifier, ""))
+            if key not in ebuilds:
+                ebuilds[key] = self._ebuild(*key)
+            yield replace(finding, location=ebuilds[key] or declared.get(_name(finding.package)))
+
+    def _ebuild(self, package: str, variable: str) -> Location | None:
+        """The ebuild of ``package`` in an overlay beside the layer, at the line that sets ``variable``, else its first."""
+        try:
+            one = parse_cpv(package)
+        except ValueError:
+            return None
+        for repository in self.version.repositories:
+            if repository.path is None:
+                continue
+            relative = repository.path / one.category / one.name / f"{one.name}-{one.version}.ebuild"
+            try:
+                lines = (self.layer.root / relative).read_text(errors="replace").splitlines()
+            except OSError:
+                continue
+            matching = (number for number, line in enumerate(lines, 1) if variable and re.match(rf"\s*{variable}\+?=", line))
+            return Location(str(relative), next(matching, 1))
+        return None
+
+
+# Findings whose cause is in one variable of the ebuild.
+_VARIABLES: Mapping[str, str] = {
+    "library-missing": "RDEPEND",
+    "library-left-to-host": "RDEPEND",
+    "soname-replaced": "RDEPEND",
+    "script-interpreter-missing": "RDEPEND",
+    "package-no-keyword": "KEYWORDS",
+}
+
+
+def _name(package: str) -> str:
+    try:
+        return parse_cpv(package).cp
+    except ValueError:
+        return package
+
+
+def left_out(context: Context, names: Sequence[str] | None = None) -> dict[str, str]:
+    """What a verdict on ``context`` does not cover, each with the reason."""
+    reasons = {one.name: NO_DECLARATION for one in registry.select(context, names).left_out}
+    return reasons
+
+
+def describe(context: Context) -> dict[str, object]:
+    """The layer that a verdict is on, as plain data."""
+    part = context.part
+    return {
+        "name": part.layer if part else None,
+        "version": part.version if part else None,
+        "target": part.target.name if part else None,
+        "prefix": context.prefix,
+        "tree": str(context.prefix_tree),
+        "engine": str(context.engine) if context.engine else None,
+    }
