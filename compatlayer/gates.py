@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compatlayer import acceptance, entering, signing
+from compatlayer import acceptance, entering, signing, verifying
 from compatlayer.declaration.model import Gates, Layer, Part, Target, Version
 from compatlayer.errors import CompatlayerError, GateError, RepositoryError, UsageError
 from compatlayer.findings import Severity
@@ -20,7 +20,6 @@ from compatlayer.repository.base import Repository, Revision
 from compatlayer.repository.ledger import operator
 from compatlayer.signing import PrivateKey, PublicKey
 from compatlayer.verify import registry
-from compatlayer.verifying import context_of_tree
 
 APPROVAL = "urn:compatlayer:approval:v1"
 SHOWN = 5
@@ -206,7 +205,7 @@ def _approver(question: Question, file: Path) -> dict[str, str]:
 def _verify(question: Question, gates: Gates) -> tuple[bool, str]:
     threshold = Severity[str(gates.verify).upper()]
     with question.repository.read(question.revision, question.part) as tree:
-        context = context_of_tree(question.layer, question.version, question.target, question.state, tree)
+        context = verifying.of_tree(question.layer, question.version, question.target, question.state, tree)
         found = [finding for finding in registry.findings(context) if finding.severity >= threshold]
     if not found:
         return True, f"no finding of severity {threshold.label} or above"

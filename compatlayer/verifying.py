@@ -53,11 +53,6 @@ def of_prefix(tree: Path) -> Context:
     return Context(tree, inventories.read(tree))
 
 
-def context_of_tree(layer: Layer, version: Version, target: Target, state: Path, tree: Path) -> Context:
-    """The context of one part as a directory holds it: a published revision, held against today's declaration."""
-    return _context(select(layer, version, target), tree, inventories.read(tree), state)
-
-
 def _context(chosen: Selection, tree: Path, state: Path, memory: Path | None = None) -> Context:
     there = inventories.read(tree)
     root = resolver_root(chosen, state)
