@@ -119,6 +119,18 @@ def spawn(
         raise missing_program(arguments[0]) from error
 
 
+def end(spawned: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a spawned program, and see it end: by itself, since its input has ended, else killed."""
+    for pipe in (spawned.stdin, spawned.stdout, spawned.stderr):
+        if pipe is not None:
+            pipe.close()
+    try:
+        spawned.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        spawned.kill()
+        spawned.wait()
+
+
 def become(args: Sequence[str | Path], *, env: Mapping[str, str]) -> NoReturn:
     """Replace this process by a program, with exactly ``env``: signals, terminal and exit code are then its own.
 

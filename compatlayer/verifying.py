@@ -1,9 +1,9 @@
-"""Gathering what the checks look at: a stage, a revision or any prefix; what it should be; and what a verdict says beside findings."""
+"""Gathering what the checks look at: a stage, a revision or any prefix; what it should be; and where people wrote that."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,6 @@ from compatlayer.gentoo.packages import Closure, Inventory
 from compatlayer.gentoo.versions import parse_cpv
 from compatlayer.selection import Selection, resolver_root, select
 from compatlayer.stage import find_stage
-from compatlayer.verify import registry
 from compatlayer.verify.registry import Context
 
 NO_DECLARATION = "there is no declaration of this prefix"
@@ -150,12 +149,6 @@ def _name(package: str) -> str:
         return parse_cpv(package).cp
     except ValueError:
         return package
-
-
-def left_out(context: Context, names: Sequence[str] | None = None) -> dict[str, str]:
-    """What a verdict on ``context`` does not cover, each with the reason."""
-    reasons = {one.name: NO_DECLARATION for one in registry.select(context, names).left_out}
-    return reasons
 
 
 def describe(context: Context) -> dict[str, object]:

@@ -4,45 +4,159 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from compatlayer.cli.context import Session, global_options
 from compatlayer.errors import UsageError
 
+if TYPE_CHECKING:
+    from compatlayer.baseline import Baseline
+    from compatlayer.findings import Finding
+    from compatlayer.report.findings import Account
+    from compatlayer.verify.registry import Context, Selected
+    from compatlayer.verifying import Places
+
 FINDINGS = 4
 
 
 @click.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--revision", metavar="R", help="A published revision instead of the stage: NUMBER, TAG, production:TAG, …")
 @click.option("--check", "checks", metavar="NAME", multiple=True, help="Only this check (repeatable).")
+@click.option("--quick", is_flag=True, help="Do not read again what has not changed since the last full verify.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="Accept the findings in FILE; fail on new ones."
+)
+@click.option("--write-baseline", type=click.Path(path_type=Path), metavar="FILE", help="Accept what is found now, in FILE.")
 @click.option("--explain", metavar="ID", help="Print what a finding means, and what to do about it.")
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
 @global_options
-def verify(checks: tuple[str, ...], explain: str | None, list_checks: bool) -> int:
-    """Compare what is installed in the stage with what is declared. Nothing in the layer is run.
+def verify(
+    path: Path | None,
+    revision: str | None,
+    checks: tuple[str, ...],
+    quick: bool,
+    baseline: Path | None,
+    write_baseline: Path | None,
+    explain: str | None,
+    list_checks: bool,
+) -> int:
+    """Compare what is installed in the stage with what is declared, and look at every file. Nothing in the layer is run.
+
+    With PATH, any prefix, also one that other tools made: what needs a declaration is then left out, and the verdict says so.
+    Formats: text, json, markdown, junit, sarif, github.
 
     Exit code 4 when something is wrong; a warning or a note alone does not count.
     """
-    from compatlayer import verifying  # noqa: PLC0415
-    from compatlayer.findings import Severity  # noqa: PLC0415
-    from compatlayer.report import findings as report  # noqa: PLC0415
-    from compatlayer.verify import registry  # noqa: PLC0415
-
     if list_checks:
+        from compatlayer.verify import registry  # noqa: PLC0415
+
         for one in registry.all_checks().values():
             click.echo(f"{one.name:12} {one.summary}")
         return 0
     if explain:
         click.echo(_explanation(explain))
         return 0
-    session = Session()
-    context = verifying.context(session.layer, session.version, session.target, session.state)
-    found = list(registry.findings(context, checks or None))
-    sys.stdout.write(report.render(found, session.settings.format, session.paint))
-    if session.settings.format == "text":
-        session.say(f"{context.part}: {len(context.inventory)} packages looked at")
-    return FINDINGS if any(finding.severity >= Severity.ERROR for finding in found) else 0
+    if path is not None and revision is not None:
+        raise UsageError("PATH and --revision exclude each other")
+    with _subject(Session(), path, revision, quick=quick) as subject:
+        return subject.verify(checks, baseline, write_baseline)
+
+
+@contextmanager
+def _subject(session: Session, path: Path | None, revision: str | None, *, quick: bool) -> Iterator[_Subject]:
+    """What is to be verified, and where it is declared."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from compatlayer import verifying  # noqa: PLC0415
+
+    if path is not None:
+        yield _Subject(session, verifying.of_prefix(path), None)
+        return
+    layer, version, target = session.layer, session.version, session.target
+    places = verifying.Places(layer, version, target)
+    if revision is not None:
+        from compatlayer.cli.repositories import Places  # noqa: PLC0415
+
+        tree = Places(session).tree(revision)
+        yield _Subject(session, verifying.of_tree(layer, version, target, session.state, tree), places)
+        return
+    with verifying.of_stage(layer, version, target, session.state) as context:
+        yield _Subject(session, replace(context, quick=quick), places)
+
+
+class _Subject:
+    """One verification, from the checks to the exit code."""
+
+    def __init__(self, session: Session, context: Context, places: Places | None) -> None:
+        self._session = session
+        self._context = context
+        self._places = places
+
+    def verify(self, checks: tuple[str, ...], baseline: Path | None, write_baseline: Path | None) -> int:
+        """Print the verdict while it is made; returns the exit code."""
+        from dataclasses import replace  # noqa: PLC0415
+
+        from compatlayer import baseline as baselines  # noqa: PLC0415
+        from compatlayer.findings import Severity, registered  # noqa: PLC0415
+        from compatlayer.report import findings as report  # noqa: PLC0415
+        from compatlayer.verify import registry  # noqa: PLC0415
+
+        accepted = baselines.read(baseline) if baseline else baselines.Baseline()
+        context = replace(self._context, reading=self._context.begin())
+        chosen = registry.select(context, checks or None)
+        every: list[Finding] = []
+        fails = False
+
+        def new() -> Iterator[Finding]:
+            nonlocal fails
+            found: Iterator[Finding] = _kept(registry.findings(context, checks or None), every)
+            for finding in self._places.located(accepted.new(found)) if self._places else accepted.new(found):
+                fails = fails or finding.severity >= Severity.ERROR
+                yield finding
+
+        def account() -> report.Account:
+            return self._account(context, chosen, accepted, registered())
+
+        for piece in report.stream(new(), self._session.settings.format, self._session.paint, account):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        if write_baseline:
+            number = baselines.write(write_baseline, every)
+            self._session.say(f"{write_baseline}: {number} findings accepted")
+            return 0
+        return FINDINGS if fails else 0
+
+    def _account(self, context: Context, chosen: Selected, accepted: Baseline, kinds: dict[str, type[Finding]]) -> Account:
+        from compatlayer import verifying  # noqa: PLC0415
+        from compatlayer.report.findings import Account  # noqa: PLC0415
+
+        run = tuple(one.name for one in chosen.run)
+        reads = any(one.visitor for one in chosen.run)
+        statistics = context.pass_.statistics if reads else None
+        return Account(
+            layer=verifying.describe(context),
+            checks=run,
+            left_out={one.name: verifying.NO_DECLARATION for one in chosen.left_out},
+            packages=len(context.inventory),
+            entries=statistics.entries if statistics else 0,
+            files_read=statistics.files_read if statistics else 0,
+            bytes_read=statistics.bytes_read if statistics else 0,
+            files_trusted=statistics.files_trusted if statistics else 0,
+            accepted=accepted.matched,
+            gone=tuple(accepted.gone(run, kinds)),
+        )
+
+
+def _kept(findings: Iterator[Finding], kept: list[Finding]) -> Iterator[Finding]:
+    for finding in findings:
+        kept.append(finding)
+        yield finding
 
 
 @click.command()

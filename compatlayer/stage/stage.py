@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from compatlayer import lock as locks
+from compatlayer import process
 from compatlayer.declaration.model import TARGETS, Part
 from compatlayer.errors import LockHeldError, StageError
 from compatlayer.journal import Journal, write_atomically
+from compatlayer.stage import refusal
 from compatlayer.stage import view as views
 from compatlayer.stage.view import Bind, View
 from compatlayer.tree.beneath import ROOT, Beneath, names_in, remove
@@ -69,6 +72,30 @@ class Stage:
             overlay = views.Overlay(self.directory, f"{_OPTIONS},{trees}")
         tree = Bind(source, self.part.prefix, writable=not read_only)
         return views.build(tree, binds=binds, offline=offline, interactive=interactive, overlay=overlay)
+
+    @contextmanager
+    def seen(self) -> Iterator[Path]:
+        """The stage's whole tree, what lies below it included, as a directory to read for the length of a ``with`` block.
+
+        Over a lower tree only the kernel's overlay knows which entry counts: a process keeps it mounted, and we look through its
+        root (proc(5), ``/proc/PID/root``). Raises ``HostError`` when this machine refuses the mount.
+        """
+        if self.lower is None:
+            yield self.upper
+            return
+        merged = self.directory / "merged"
+        overlay = views.Overlay(self.directory, f"{_OPTIONS},lowerdir=upper:lower")
+        # It says when the mount is there, and ends with its standard input: with us, whatever happens to us.
+        with tempfile.TemporaryFile() as said:
+            keeper = process.spawn([*overlay.prologue(), "sh", "-c", "echo; exec cat"], stderr=said)
+            try:
+                assert keeper.stdout is not None, "spawn gives pipes"
+                if not keeper.stdout.readline():
+                    said.seek(0)
+                    raise refusal.explain(said.read().decode(errors="replace"), refusal.HostFacts.read())
+                yield Path(f"/proc/{keeper.pid}/root{merged}")
+            finally:
+                process.end(keeper)
 
     def changes(self) -> ChangeList:
         """What this stage changes; of a plain stage that is all of it. Costs what the change costs.

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from compatlayer.errors import Location
 from compatlayer.findings import Finding, Severity
+from compatlayer.gentoo.failures import MissingKeyword, NoSuchPackage, NotAsAsked
 from compatlayer.gentoo.packages import Closure, Inventory
 from compatlayer.gentoo.versions import package_key
 from compatlayer.plan import Comparison, Reasons, Verdict, compare
@@ -164,6 +165,52 @@ class InterruptedMerge(UnreadableEntry):
     severity: ClassVar[Severity] = Severity.WARNING
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPackage(DeclaredFinding):
+    """An installed package could not be installed today."""
+
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    @property
+    def description(self) -> str:
+        """One line: the package, and Portage's answer."""
+        return f"{self.package} is installed, but {self.actual}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoneEbuild(RefusedPackage):
+    """A package is installed, and the pinned trees no longer have its ebuild.
+
+    It cannot be built again as it is, and no advisory will be checked against its tree. A pin has moved on, or an overlay has
+    dropped the version: ``compatlayer plan`` shows what would take its place.
+    """
+
+    identifier: ClassVar[str] = "package-ebuild-gone"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedInstalled(RefusedPackage):
+    """A package is installed in a version that is masked, or whose licence is not accepted, by the trees and the configuration.
+
+    A mask says why in a comment: broken, insecure, about to go. It was set after this was built. ``compatlayer plan`` shows what
+    would take its place; to keep the version, unmask it in ``config/`` and say why.
+    """
+
+    identifier: ClassVar[str] = "package-masked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoKeywordInstalled(RefusedPackage):
+    """A package is installed in a version that has no keyword for this target: nobody has said that it works there.
+
+    It was built while another configuration or another commit of the tree accepted it. Accept the keyword in
+    ``package.accept_keywords`` if you have tried it, or let ``compatlayer install`` bring the version that has one.
+    """
+
+    identifier: ClassVar[str] = "package-no-keyword"
+
+
 _CLASSES: dict[Verdict, type[DeclaredFinding]] = {
     Verdict.MISSING: MissingPackage,
     Verdict.WRONG_VERSION: WrongVersion,
@@ -193,6 +240,7 @@ def declared(context: Context) -> Iterator[Finding]:
             )
         elif comparison.verdict is not Verdict.PRESENT:
             yield _finding(comparison, reasons)
+    yield from _refused(context)
     yield from _provided(context, context.closure)
 
 
@@ -233,6 +281,25 @@ def _unreadable(inventory: Inventory) -> Iterator[Finding]:
     for entry in inventory.unreadable:
         kind = InterruptedMerge if "interrupted merge" in entry.reason else UnreadableEntry
         yield kind(path=entry.path, expected="a readable entry", actual=entry.reason, remedy=INSTALL)
+
+
+def _refused(context: Context) -> Iterator[Finding]:
+    """What Portage would not install today, in version order."""
+    for package in context.inventory:
+        failure = context.refused.get(package.id.cpv)
+        if failure is None:
+            continue
+        kind: type[RefusedPackage] = MaskedInstalled
+        if isinstance(failure, (NoSuchPackage, NotAsAsked)):
+            kind = GoneEbuild
+        elif isinstance(failure, MissingKeyword):
+            kind = NoKeywordInstalled
+        yield kind(
+            package=package.id.cpv,
+            expected="an ebuild that can be installed",
+            actual=failure.fact,
+            remedy=failure.hint or "see what would take its place: compatlayer plan",
+        )
 
 
 def _provided(context: Context, closure: Closure) -> Iterator[Finding]:

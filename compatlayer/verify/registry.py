@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from compatlayer.declaration.model import DeclaredPackage, EngineName, HostLink, Part
 from compatlayer.errors import UsageError
 from compatlayer.findings import Finding
+from compatlayer.gentoo.failures import Failure
 from compatlayer.gentoo.packages import Closure, Inventory
 from compatlayer.tree.manifest import Manifest
 from compatlayer.verify.reading import Reading, Visitor, by_path
@@ -35,7 +36,8 @@ class Context:
 
     ``host_links`` and ``trusted_dirs`` (absolute directories where the loader looks first) are the declared ones.
     ``build_paths`` are absolute directories of the machine that built this (its state directory, the builder's home), which must
-    not be found in any file. ``manifest`` is the recorded one, where there is one. ``memory`` is the directory where what a full
+    not be found in any file. ``refused`` are installed packages (``category/name-version``) that Portage would not install today,
+    with its answer. ``manifest`` is the recorded one, where there is one. ``memory`` is the directory where what a full
     pass saw is kept for ``quick`` ones; with None neither happens. ``reading`` is set while checks are run: the one pass over the
     tree that they share.
     """
@@ -49,6 +51,7 @@ class Context:
     host_links: tuple[HostLink, ...] = ()
     trusted_dirs: tuple[str, ...] = ()
     build_paths: tuple[PurePosixPath, ...] = ()
+    refused: Mapping[str, Failure] = field(default_factory=dict)
     manifest: Manifest | None = None
     memory: Path | None = None
     quick: bool = False
