@@ -70,7 +70,8 @@ def test_colour_changes_nothing_but_colour() -> None:
 
 def test_json_carries_every_field_and_those_of_the_kind_alone() -> None:
     document = json.loads(render(FINDINGS, "json"))
-    assert document["summary"] == {"error": 1, "warning": 1, "note": 0}
+    by_check = {"test": {"error": 1, "warning": 1, "note": 0}}
+    assert document["summary"] == {"error": 1, "warning": 1, "note": 0, "checks": by_check}
     assert document["findings"][0] == {
         "id": "test-report-wrong",
         "check": "test",
