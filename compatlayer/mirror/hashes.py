@@ -6,6 +6,7 @@ so do we, provided that one of ``STRONG`` is left: a file that only MD5 vouches 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,7 @@ _NAMES: Mapping[str, str] = {
 STRONG = ("BLAKE2B", "SHA512", "SHA3_512", "SHA3_256", "BLAKE2S", "SHA256")
 
 
+@functools.cache
 def available() -> frozenset[str]:
     """The Manifest's names of the hashes that this Python can compute; its OpenSSL may lack the old ones."""
     return frozenset(name for name, ours in _NAMES.items() if _works(ours))

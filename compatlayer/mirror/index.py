@@ -115,8 +115,8 @@ class Index:
             entry.origin, entry.url, entry.fetched_at_utc, entry.verified_at_utc, str(entry.restrict), entry.unneeded_since_utc,
             entry.upstream, entry.probed_at_utc,
         )  # fmt: skip
-        with self.transaction() as database:
-            database.execute(f"insert or replace into file values ({', '.join('?' * len(row))})", row)  # noqa: S608
+        with self._lock:  # one statement is a transaction by itself
+            self._database.execute(_RECORD, row)
 
     def forget(self, name: str) -> None:
         """Remove a file's row; who needs it stays known."""
@@ -191,6 +191,7 @@ class Index:
             )
 
 
+_RECORD = f"insert or replace into file values ({', '.join('?' * (len(fields(Entry)) + 1))})"  # noqa: S608  (and the content)
 _COLUMNS = ", ".join("restrict_words" if one.name == "restrict" else one.name for one in fields(Entry))
 
 

@@ -101,11 +101,11 @@ class Store:
         A file that the index does not know, or that was touched, is hashed; one in the other area is moved; one of the same
         content gets a second name. What is not what it should be goes to quarantine.
         """
-        entry = self.index.get(wanted.name)
-        for area in (wanted.restrict, replace(wanted.restrict, mirror=not wanted.restrict.mirror)):
-            for path in (self.path(wanted.name, area), self.flat(wanted.name, area)):
-                if self._adopt(path, wanted, entry):
-                    return True
+        hashed = layout.OURS.path(wanted.name)
+        areas = (PRIVATE, PUBLIC) if wanted.restrict.mirror else (PUBLIC, PRIVATE)
+        for path in (f"{self.root}/{area}/{name}" for area in areas for name in (hashed, wanted.name)):
+            if os.path.lexists(path) and self._adopt(Path(path), wanted, self.index.get(wanted.name)):
+                return True
         return self._link_same_content(wanted)
 
     def accept(self, temporary: Path, wanted: Wanted, digests: Mapping[str, str], *, origin: str, url: str) -> Entry:
@@ -125,8 +125,11 @@ class Store:
         )  # fmt: skip
         self.index.record(entry)
         place = self.path(wanted.name, wanted.restrict)
-        place.parent.mkdir(exist_ok=True)
-        temporary.replace(place)
+        try:
+            temporary.replace(place)
+        except FileNotFoundError:  # the first file of its directory
+            place.parent.mkdir(exist_ok=True)
+            temporary.replace(place)
         _link(place, self.flat(wanted.name, wanted.restrict))
         return entry
 
@@ -174,10 +177,7 @@ class Store:
                 fsync_directory(directory)
 
     def _adopt(self, path: Path, wanted: Wanted, entry: Entry | None) -> bool:
-        try:
-            found = path.lstat()
-        except OSError:
-            return False
+        found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             self.quarantine(path, "not a file")
             return False
