@@ -26,6 +26,7 @@ REBUILD = "build the package again: compatlayer install, after removing its entr
 LOOK = "find out who did it; then build the package again, or restore the file from a published revision"
 # What OSTree gives every file: the time says nothing there.
 NO_TIME_S = (0, 1)
+_MD5 = hashlib.md5
 _TYPES = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a directory",
@@ -301,14 +302,19 @@ class IntegrityVisitor(Visitor):
                     self._differs(LinkChanged, seen, record, f"a link to {record.value}", f"a link to {seen.target}")
 
     def wants(self, seen: Seen) -> bool:
-        if seen.records:
-            return any(record.kind is Kind.FILE for record in seen.records)
-        return self._manifest is not None and self._manifest.get(seen.path) is not None
+        for record in seen.records:
+            if record.kind is Kind.FILE:
+                return True
+        return not seen.records and self._manifest is not None and self._manifest.get(seen.path) is not None
 
     def content(self, seen: Seen, chunk: bytes, offset: int, *, is_last: bool) -> None:
         if is_last and not offset:
-            # Nearly every file: one call, and no state.
-            self._compare(seen, len(chunk), hashlib.new(_algorithm(seen), chunk, usedforsecurity=False).hexdigest())
+            # Nearly every file: no state, and the constructor that need not look an algorithm up by name.
+            is_plain = len(seen.records) == 1 and len(seen.records[0].value) == 32
+            digest = (
+                _MD5(chunk, usedforsecurity=False) if is_plain else hashlib.new(_algorithm(seen), chunk, usedforsecurity=False)
+            )
+            self._compare(seen, len(chunk), digest.hexdigest())
             return
         if not offset:
             self._digest = hashlib.new(_algorithm(seen), usedforsecurity=False)

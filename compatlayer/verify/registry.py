@@ -7,7 +7,6 @@ A check is a function from a ``Context`` to findings, made known with ``@check``
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -139,6 +138,8 @@ def select(context: Context, names: Sequence[str] | None = None) -> Selected:
     known = all_checks()
     for name in names or ():
         if name not in known:
+            import difflib  # noqa: PLC0415 - 17 ms that only a mistake needs
+
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
             raise UsageError(f"there is no check named '{name}'", hint=hint)

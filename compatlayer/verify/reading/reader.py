@@ -172,6 +172,14 @@ class Reader:
             return
         # A file that grows as fast as we read would keep us for ever; twice what it was is enough to call it changed.
         limit = 2 * size + CHUNK_BYTES
+        if size < CHUNK_BYTES:
+            chunk = os.read(descriptor, size + 1)
+            if len(chunk) == size:  # as nearly always: it is what it was, and whole
+                self._bytes_read += size
+                for visitor in visitors:
+                    visitor.content(seen, chunk, 0, is_last=True)
+                return
+            os.lseek(descriptor, 0, os.SEEK_SET)
         while True:
             wanted = min(CHUNK_BYTES, max(size - offset, 0) + 1)
             chunk = os.read(descriptor, wanted)
