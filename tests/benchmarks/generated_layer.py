@@ -18,7 +18,13 @@ from pathlib import Path
 HOME = "/cvmfs/software.example.org/versions/2026.11/compat/linux/x86_64"
 MTIME_S = 1_780_000_000
 # Share of files, and their sizes in bytes: what /usr of a Debian with development tools holds, without what is over 1 MiB.
-SIZES = ((0.30, 16, 1 << 10), (0.30, 1 << 10, 1 << 12), (0.25, 1 << 12, 1 << 14), (0.11, 1 << 14, 1 << 16), (0.04, 1 << 16, 1 << 18))
+SIZES = (
+    (0.30, 16, 1 << 10),
+    (0.30, 1 << 10, 1 << 12),
+    (0.25, 1 << 12, 1 << 14),
+    (0.11, 1 << 14, 1 << 16),
+    (0.04, 1 << 16, 1 << 18),
+)
 PLACES = ("usr/lib64/{name}", "usr/share/{name}", "usr/share/{name}/data", "usr/include/{name}", "usr/share/doc/{name}-{version}")
 # What var/db/pkg holds beside CONTENTS.
 VALUES = {"SLOT": "0", "EAPI": "8", "repository": "generated", "IUSE": "", "USE": "amd64", "KEYWORDS": "amd64"}
@@ -89,11 +95,7 @@ def _package(tree: Path, number: int, files: int, dice: random.Random, noise: by
 
 
 def _content(dice: random.Random, noise: bytes, head: bytes) -> bytes:
-    choice = dice.random()
-    for share, smallest, biggest in SIZES:
-        choice -= share
-        if choice < 0:
-            break
+    ((_, smallest, biggest),) = dice.choices(SIZES, weights=[share for share, _, _ in SIZES])
     # Sizes are spread evenly over their orders of magnitude.
     size = int(smallest * (biggest / smallest) ** dice.random())
     start = dice.randrange(len(noise) // 2)
