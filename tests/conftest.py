@@ -21,6 +21,12 @@ def namespaces_missing() -> str:
     return "" if done.returncode == 0 else done.stderr.strip() or f"unshare ended with {done.returncode}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("repositories", "real CernVM-FS repositories, which lose what is in them")
+    for name in ("test", "production"):
+        group.addoption(f"--cvmfs-{name}-repo", metavar="NAME", help=f"a {name} repository on this publisher (cvmfs_server mkfs)")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs to be root")

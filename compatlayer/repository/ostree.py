@@ -22,6 +22,7 @@ from compatlayer.findings import Finding
 from compatlayer.journal import Record
 from compatlayer.repository.base import DamagedRevision, Message, Pending, Reclaimed, Revision, safe_line
 from compatlayer.repository.ledger import Ledger, message_document, message_of, part_document
+from compatlayer.repository.moved import moved
 from compatlayer.repository.ostree_pipe import pipe
 from compatlayer.repository.transaction import JournalledTransaction, reopened
 from compatlayer.tree.beneath import ROOT, Beneath, remove
@@ -314,17 +315,6 @@ class OstreeTransaction(JournalledTransaction):
 
     def _abort(self) -> None:
         """Objects that nobody needs go with the next garbage collection."""
-
-
-def moved(name: str, part: Part, head: Revision | None, expect: Revision | None) -> RepositoryError:
-    """The error for a head that is another one than was expected."""
-    there = f"revision {head.number} ({head.id[:12]}) by {head.origin.operator}, {head.message}" if head else "nothing"
-    wanted = f"revision {expect.number} ({expect.id[:12]})" if expect else "nothing"
-    return RepositoryError(
-        f"{part} in {name} is not where it was expected",
-        cause=f"expected {wanted}, found {there}",
-        hint="somebody published meanwhile: compatlayer history",
-    )
 
 
 def _branch(part: Part) -> str:

@@ -64,7 +64,7 @@ def _in_child(place: Path, work: Work, at_point: Callable[[int], object]) -> int
             _watch(at_point)
             work(PublishedLayer(place))
             code = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001  (a child must not go on as its parent)
             traceback.print_exc()
         finally:
             os._exit(code)
