@@ -24,7 +24,9 @@ def digests(content: bytes) -> dict[str, str]:
     return {"BLAKE2B": hashlib.blake2b(content).hexdigest(), "SHA512": hashlib.sha512(content).hexdigest()}
 
 
-def wanted(name: str, content: bytes, *urls: str, restrict: Restrictions = Restrictions(), package: str = "app-misc/one-1") -> Wanted:
+def wanted(
+    name: str, content: bytes, *urls: str, restrict: Restrictions = Restrictions(), package: str = "app-misc/one-1"
+) -> Wanted:
     return Wanted(
         name, len(content), digests(content), tuple(SourceUri(url) for url in urls), restrict, needs=(Need(PART, package),)
     )

@@ -226,7 +226,11 @@ def slowly(block: int, every_s: float) -> Behaviour:
         if asked.startswith("bytes="):
             first = int(asked[6:].rstrip("-"))
             request.answer(
-                206, b"", length=len(content) - first, ETag='"v1"', Content_Range=f"bytes {first}-{len(content) - 1}/{len(content)}"
+                206,
+                b"",
+                length=len(content) - first,
+                ETag='"v1"',
+                Content_Range=f"bytes {first}-{len(content) - 1}/{len(content)}",
             )
         else:
             request.answer(200, b"", length=len(content), ETag='"v1"')

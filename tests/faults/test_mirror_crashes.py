@@ -174,7 +174,9 @@ def test_a_lost_index_is_made_again_without_fetching(tmp_path: Path, server: Mis
     assert len(server.log) == 1
 
 
-def test_a_file_that_was_changed_behind_our_back_is_quarantined_and_fetched_again(tmp_path: Path, server: MisbehavingServer) -> None:
+def test_a_file_that_was_changed_behind_our_back_is_quarantined_and_fetched_again(
+    tmp_path: Path, server: MisbehavingServer
+) -> None:
     content = os.urandom(10_000)
     file = wanted("one.tar", content, server.serve("/one", content))
     with Store(tmp_path / "mirror") as store:

@@ -158,9 +158,7 @@ def test_a_certificate_that_cannot_be_verified_is_not_accepted(tmp_path: Path, s
 def test_a_host_that_nobody_answers_at_is_given_up(server: MisbehavingServer, store: Store) -> None:
     with MisbehavingServer() as gone:
         dead = gone.url
-    files = [
-        wanted(f"{n}.tar", bytes([n]), f"{dead}/{n}", server.serve(f"/{n}", bytes([n]))) for n in range(20)
-    ]
+    files = [wanted(f"{n}.tar", bytes([n]), f"{dead}/{n}", server.serve(f"/{n}", bytes([n]))) for n in range(20)]
     filled = fill(store, wants(*files), replace(QUICK, jobs=1), Monitor())
     assert not filled.missing
     assert len(only_verified(store)) == 20
@@ -238,5 +236,7 @@ def test_a_file_source_is_read_and_its_faults_are_told(tmp_path: Path, store: St
     assert not fill(store, wants(file), QUICK, Monitor()).missing
     assert only_verified(store) == ["one.tar"]
     assert source.stat().st_nlink == 1, "the store must not share a file that others may write to"
-    lost = fill(store, wants(wanted("two.tar", CONTENT + b"!", *[(tmp_path / name).as_uri() for name in names])), QUICK, Monitor())
+    lost = fill(
+        store, wants(wanted("two.tar", CONTENT + b"!", *[(tmp_path / name).as_uri() for name in names])), QUICK, Monitor()
+    )
     assert reasons(lost) == ["no such file", "not a regular file", "1 bytes instead of 40001", "40000 bytes instead of 40001"]

@@ -32,7 +32,12 @@ def on_a_terminal(layer: TinyLayer, *arguments: str, **environment: str) -> str:
     """What a command line writes to a terminal."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        layer.command(*arguments), cwd=SOURCE, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm", **environment}
+        layer.command(*arguments),
+        cwd=SOURCE,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", **environment},
     ) as process:
         os.close(theirs)
         said = b""

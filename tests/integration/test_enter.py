@@ -57,9 +57,7 @@ def test_arguments_and_standard_input_arrive_as_they_are(layer: TinyLayer) -> No
     words = ["a b", "$HOME", "'", '"', "*", "", "--format", "-v", "ä\n"]
     done = layer.run("enter", "--", "printf", "[%s]", *words)
     assert done.out == "".join(f"[{word}]" for word in words)
-    piped = subprocess.run(
-        layer.command("enter", "--", "cat"), cwd=SOURCE, input=b"\0\xff\n", capture_output=True, check=True
-    )
+    piped = subprocess.run(layer.command("enter", "--", "cat"), cwd=SOURCE, input=b"\0\xff\n", capture_output=True, check=True)
     assert piped.stdout == b"\0\xff\n"
 
 
@@ -71,7 +69,13 @@ def test_the_layers_programs_come_first_and_its_login_file_is_read(layer: TinyLa
 
 
 def test_the_callers_environment_stays_outside(layer: TinyLayer) -> None:
-    poison = {"LD_LIBRARY_PATH": "/nowhere", "LD_AUDIT": "/nowhere.so", "MODULEPATH": "/nowhere", "BASH_ENV": "/nowhere", "TZ": "Asia/Tokyo"}
+    poison = {
+        "LD_LIBRARY_PATH": "/nowhere",
+        "LD_AUDIT": "/nowhere.so",
+        "MODULEPATH": "/nowhere",
+        "BASH_ENV": "/nowhere",
+        "TZ": "Asia/Tokyo",
+    }
     variables = layer.run("enter", "--", "env", environment=poison).out.splitlines()
     names = {line.partition("=")[0] for line in variables}
     assert not names & {"LD_LIBRARY_PATH", "LD_AUDIT", "MODULEPATH", "BASH_ENV", "PYTHONPATH"}

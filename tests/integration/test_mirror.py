@@ -206,7 +206,9 @@ def test_install_says_what_upstream_said_and_builds_nothing(layer: TinyLayer, up
 
 
 class TestServing:
-    def test_only_what_may_be_given_away_is_served_and_only_to_be_read(self, layer: TinyLayer, upstream: MisbehavingServer) -> None:
+    def test_only_what_may_be_given_away_is_served_and_only_to_be_read(
+        self, layer: TinyLayer, upstream: MisbehavingServer
+    ) -> None:
         content = publish(layer.repository, upstream, "app-misc/free-1")
         publish(layer.repository, upstream, "app-misc/closed-1", restrict="mirror")
         layer.declare("app-misc/free", "app-misc/closed")
@@ -223,7 +225,9 @@ class TestServing:
             for method in ("PUT", "POST", "DELETE"):
                 assert status_of(f"{url}/distfiles/free-1.data", method) == 403
 
-    def test_a_store_that_was_changed_since_it_was_verified_is_not_served(self, layer: TinyLayer, upstream: MisbehavingServer) -> None:
+    def test_a_store_that_was_changed_since_it_was_verified_is_not_served(
+        self, layer: TinyLayer, upstream: MisbehavingServer
+    ) -> None:
         publish(layer.repository, upstream, "app-misc/one-1")
         layer.declare("app-misc/one")
         layer.run("mirror", "fill")

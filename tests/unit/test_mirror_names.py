@@ -57,7 +57,9 @@ def test_on_debian_its_own_package_sources_are_debians_mirrors(apt: Path, monkey
 
 
 @pytest.mark.parametrize("distribution", ["ubuntu", "fedora", "raspbian"])
-def test_elsewhere_package_sources_say_nothing_about_debian(apt: Path, monkeypatch: pytest.MonkeyPatch, distribution: str) -> None:
+def test_elsewhere_package_sources_say_nothing_about_debian(
+    apt: Path, monkeypatch: pytest.MonkeyPatch, distribution: str
+) -> None:
     on(monkeypatch, ID=distribution, ID_LIKE="debian", VERSION_CODENAME="bookworm")
     assert resolve({}, {}, apt) == {}
 
@@ -99,4 +101,7 @@ def test_sources_that_cannot_be_read_are_passed_over(apt: Path, monkeypatch: pyt
 
 
 def test_portage_gets_one_line_for_each_name() -> None:
-    assert thirdpartymirrors({"gnu": ("https://b", "https://c"), "debian": ("https://a",)}) == b"debian https://a\ngnu https://b https://c\n"
+    assert (
+        thirdpartymirrors({"gnu": ("https://b", "https://c"), "debian": ("https://a",)})
+        == b"debian https://a\ngnu https://b https://c\n"
+    )

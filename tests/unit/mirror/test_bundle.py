@@ -156,7 +156,22 @@ def test_a_forged_bundle_that_is_right_in_everything_is_accepted(target: Store, 
     assert only_verified(target) == ["a.tar"]
 
 
-NAMES = ["../a.tar", "..", ".", "/etc/passwd", "a/b.tar", "", "a\nb", "a\x00b", ".hidden", "-rf", "layout.conf", "x" * 300, 7, None]
+NAMES = [
+    "../a.tar",
+    "..",
+    ".",
+    "/etc/passwd",
+    "a/b.tar",
+    "",
+    "a\nb",
+    "a\x00b",
+    ".hidden",
+    "-rf",
+    "layout.conf",
+    "x" * 300,
+    7,
+    None,
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
