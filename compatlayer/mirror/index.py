@@ -162,6 +162,11 @@ class Index:
         with self.transaction() as database:
             database.executemany("insert or ignore into kept values (?, ?)", [(holder, name) for name in names])
 
+    def keep_part(self, holder: str, part: str) -> None:
+        """Hold everything that a part (``2026.11/linux-x86_64``) needs now: for a revision that is being published."""
+        with self.transaction() as database:
+            database.execute("insert or ignore into kept select distinct ?, name from need where part = ?", (holder, part))
+
     def let_go(self, holder: str) -> None:
         """The holder is gone."""
         with self.transaction() as database:

@@ -108,7 +108,12 @@ def measure(scratch: Path, rounds: int) -> None:
         say(what, seconds, "s")
     say("fill, against emirrordist --jobs 8", fastest["fill"] / fastest["emirrordist"], "x", at_most=0.5)
     # Plain downloading is given its list; so it is compared with filling from the moment when Portage has given us ours.
-    say("fill, once resolved, against plain downloading in 8 threads", fastest["fill, once resolved"] / fastest["plain"], "x", at_most=1.2)
+    say(
+        "fill, once resolved, against plain downloading in 8 threads",
+        fastest["fill, once resolved"] / fastest["plain"],
+        "x",
+        at_most=1.2,
+    )
     say("fill with nothing to do, against emirrordist's", fastest["fill again"] / fastest["emirrordist again"], "x", at_most=1.0)
     say("verify, against emirrordist's", fastest["verify"] / fastest["emirrordist verify"], "x", at_most=0.7)
     say("memory of the largest process with 1,000 files", memory, "MB", at_most=150)
