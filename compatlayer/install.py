@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compatlayer import converge, process
+from compatlayer.closures import resolve
 from compatlayer.converge import Places, Work
 from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
 from compatlayer.engine import native
 from compatlayer.errors import ConvergeError
 from compatlayer.gentoo import inventory as inventories
-from compatlayer.gentoo.client import Worker
-from compatlayer.gentoo.packages import Closure, FetchMap, Inventory
+from compatlayer.gentoo.packages import FetchMap, Inventory
 from compatlayer.mirror import distfiles
 from compatlayer.mirror import fill as filling
 from compatlayer.mirror import names as mirror_names
@@ -75,13 +75,6 @@ def prepare(
     stage = find_stage(state, chosen.part)
     there = installed(stage, bind=bind) if stage else untouched(chosen)
     return Work(chosen, closure, make_plan(closure, there, chosen.packages, remove_unneeded=remove_unneeded))
-
-
-def resolve(chosen: Selection, state: Path) -> Closure:
-    """The closure of a selection, by Portage's resolver over an empty package database."""
-    root = resolver_root(chosen, state)
-    with Worker(python=chosen.portage_python) as worker:
-        return worker.closure(root, chosen.atoms)
 
 
 def untouched(chosen: Selection) -> Inventory:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from compatlayer import trees
+from compatlayer.closures import resolve
 from compatlayer.declaration.model import EbuildRepository, Layer, Target
 from compatlayer.engine import native
 from compatlayer.engine.base import Adopted
@@ -24,7 +25,6 @@ from compatlayer.gentoo.adoption import PrefixDescription
 from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.failures import Candidate, Masked, MissingKeyword, ResolutionError
 from compatlayer.gentoo.packages import Inventory
-from compatlayer.install import resolve
 from compatlayer.plan import Comparison, Verdict, compare
 from compatlayer.selection import resolver_root, select
 from compatlayer.takeover import found, scaffold
