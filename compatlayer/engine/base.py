@@ -69,7 +69,7 @@ class Engine(Protocol):
         """Look at this machine. Raises ``HostError`` naming everything that is missing and how to install it."""
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
-        """The engine's own files by path below ``etc/portage``; ``declared`` are the ``category/name`` the layer itself installs."""
+        """The engine's own files by path below ``etc/portage``; ``declared`` are the names that the layer installs."""
 
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
         """A compiler of the engine's own, laid out at ``place`` for the build; None when the host's is used as it is."""

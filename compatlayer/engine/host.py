@@ -27,7 +27,7 @@ ASK: Mapping[str, tuple[str, ...]] = {
 
 
 def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
-    """Describe this machine. ``needed`` programs must be there (else ``HostError``, naming all that are not); ``useful`` may be."""
+    """Describe this machine. ``needed`` programs must be there (else ``HostError``, naming all missing); ``useful`` may be."""
     missing = [name for name in needed if shutil.which(name, path=process.SYSTEM_PATH) is None]
     if missing:
         raise missing_programs(missing)

@@ -1,7 +1,7 @@
 """Engine ``standalone``: the layer has its own C library and dynamic loader; the host gives the kernel, and lends its compiler.
 
-Kernel headers, C library and the compiler's run-time libraries are packages of the overlay, which every compiled package depends on
-when USE ``prefix-guest`` is off. They are built first, the C library by the host's compiler as it is, everything after it
+Kernel headers, C library and the compiler's run-time libraries are packages of the overlay; every compiled package depends on
+them when USE ``prefix-guest`` is off. They are built first, the C library by the host's compiler as it is, everything after it
 through a wrapper (``wrapper``) that cannot see the host's headers and libraries.
 """
 

@@ -1,8 +1,8 @@
 """The compiler of a standalone prefix: the host's, behind a wrapper that cannot see the host's headers or libraries.
 
 Files by path below the toolchain's directory, which belongs to the engine's state and not to the layer: wrapper scripts found
-first in PATH, a GCC specs file that names the layer's own dynamic loader, and links to the compiler's static libraries. Source for
-the specs language: https://gcc.gnu.org/onlinedocs/gcc/Spec-Files.html
+first in PATH, a GCC specs file that names the layer's own dynamic loader, and links to the compiler's static libraries. Source
+for the specs language: https://gcc.gnu.org/onlinedocs/gcc/Spec-Files.html
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ LOADERS: Mapping[str, str] = {
 }
 
 # Parts of the compiler that are linked into programs, beside the shared ones that the layer carries.
-STATIC_PARTS = ("libgcc.a", "libgcc_eh.a", "libgcov.a", "libstdc++.a", "libsupc++.a", "libstdc++fs.a", "libgomp.a", "libgomp.spec",
-                "libatomic.a", "crtbegin.o", "crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o", "crtfastmath.o")  # fmt: skip
+STATIC_PARTS = (
+    *("libgcc.a", "libgcc_eh.a", "libgcov.a", "libstdc++.a", "libsupc++.a", "libstdc++fs.a"),
+    *("libgomp.a", "libgomp.spec", "libatomic.a"),
+    *("crtbegin.o", "crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o", "crtfastmath.o"),
+)
 # The linker resolves -lgcc_s and -lstdc++ to the layer's own copies, under the names it looks for.
 SHARED_PARTS = {"libstdc++.so": "libstdc++.so.6", "libgomp.so": "libgomp.so.1", "libatomic.so": "libatomic.so.1"}
 
