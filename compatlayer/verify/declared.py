@@ -298,7 +298,7 @@ def _refused(context: Context) -> Iterator[Finding]:
             package=package.id.cpv,
             expected="an ebuild that can be installed",
             actual=failure.fact,
-            remedy=failure.hint or "see what would take its place: compatlayer plan",
+            remedy="see what would take its place: compatlayer plan",
         )
 
 

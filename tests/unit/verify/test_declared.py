@@ -6,6 +6,7 @@ import pytest
 
 from compatlayer.errors import Location
 from compatlayer.findings import Finding, Severity
+from compatlayer.gentoo.failures import Masked, MissingKeyword, NotAsAsked
 from compatlayer.gentoo.packages import InstalledPackage, Inventory, Need, Parent, Unreadable
 from compatlayer.plan import make_plan
 from compatlayer.verify import declared as module
@@ -74,8 +75,25 @@ def test_each_planted_fault_is_found_and_nothing_else(identifier: str) -> None:
 
 def test_every_verdict_and_kind_of_this_check_has_its_planted_fault() -> None:
     kinds = {value.identifier for value in vars(module).values() if isinstance(value, type) and issubclass(value, Finding)} - {""}
-    elsewhere = {"package-unreadable", "package-half-merged", "package-from-host"}
+    elsewhere = {"package-unreadable", "package-half-merged", "package-from-host", *REFUSED}
     assert kinds == set(FAULTS) | elsewhere
+
+
+ATOM = "=a/extra-1:0::tiny"
+REFUSED = {
+    "package-ebuild-gone": NotAsAsked(atom=ATOM, aspect="version"),
+    "package-masked": Masked(atom=ATOM),
+    "package-no-keyword": MissingKeyword(atom=ATOM),
+}
+
+
+@pytest.mark.parametrize("identifier", REFUSED)
+def test_what_could_not_be_installed_today_is_found_by_its_reason(identifier: str) -> None:
+    there = inventory(GOOD_LUA, GOOD_TOP, installed("a/extra-1"))
+    context = Context(Path("/nowhere"), there, CLOSURE, (ENTRY,), refused={"a/extra-1": REFUSED[identifier]})
+    (finding,) = [one for one in findings(context, ["declared"]) if one.identifier != "package-extra"]
+    assert finding.identifier == identifier
+    assert finding.description == f"a/extra-1 is installed, but {REFUSED[identifier].fact}"
 
 
 def test_each_kind_explains_itself_at_length() -> None:
