@@ -6,12 +6,14 @@ A gate is asked when ``layer.yaml`` declares it. Whatever is declared and cannot
 from __future__ import annotations
 
 import enum
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from compatlayer import acceptance, entering, signing, verifying
+from compatlayer.converge.record import PROVENANCE
 from compatlayer.declaration.model import Gates, Layer, Part, Target, Version
 from compatlayer.errors import CompatlayerError, GateError, RepositoryError, UsageError
 from compatlayer.findings import Severity
@@ -162,10 +164,6 @@ def _prefix(question: Question) -> tuple[bool, str]:
 
 def _compiled_prefix(question: Question) -> str | None:
     """The prefix that the part's own record names; None for a part without one."""
-    import json  # noqa: PLC0415
-
-    from compatlayer.converge.record import PROVENANCE  # noqa: PLC0415
-
     manifest = question.repository.manifest(question.revision, question.part)
     if manifest.get(str(PROVENANCE)) is None:
         return None

@@ -40,9 +40,10 @@ _MIRROR_WAIT_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to install; ``over`` is the read-only tree a new stage stands on."""
+    """How to install; ``over`` is the read-only tree a new stage stands on, ``base`` what that is called."""
 
     over: Path | None = None
+    base: str | None = None
     offline: bool = False
     full: bool = False
     remove_unneeded: bool = False
@@ -105,7 +106,7 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     part = layer.part(version, target)
     if version.engine is EngineName.NATIVE:
         raise native.refusal(part)
-    stage = open_stage(state, part, lower=options.over)
+    stage = open_stage(state, part, lower=options.over, base=options.base)
     with stage.lock(f"install of {part}"):
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
         expected = converge.stamp(work, stage, bind=options.bind)

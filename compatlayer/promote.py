@@ -90,7 +90,7 @@ def finish(production: Repository, transaction: Transaction, key: PrivateKey) ->
     predicate["production"] = {**predicate["production"], **_described(production, revision)}
     part = transaction.part
     subjects = [{"name": f"{where}:{part}", "digest": {"sha256": predicate[where]["root"]}} for where in ("test", "production")]
-    file = production.ledger.receipts / f"{part.version}-{part.target.name}.{revision.number}.json"
+    file = receipt_file(production, part, revision)
     transaction.remember("receipt", file=str(file))
     write_atomically(file, key.sign(signing.statement(subjects, RECEIPT, predicate)))
     transaction.remember("changelog")
@@ -114,6 +114,20 @@ def write_changelog(root: Path, production: Repository, part: Part) -> Path:
     text = changelog.markdown(f"Changelog of {part.layer}, {part}", sections_of(production, part))
     write_atomically(file, text.encode())
     return file
+
+
+def newest_receipt(production: Repository, part: Part) -> Path:
+    """The receipt of the newest revision that was promoted. Raises ``RepositoryError`` when there is none."""
+    for revision in production.revisions(part):
+        file = receipt_file(production, part, revision)
+        if file.exists():
+            return file
+    raise RepositoryError(f"{production.name} has no receipt of {part}", hint="promote something: compatlayer promote")
+
+
+def receipt_file(production: Repository, part: Part, revision: Revision) -> Path:
+    """Where the receipt of a production revision is kept."""
+    return production.ledger.receipts / f"{part.version}-{part.target.name}.{revision.number}.json"
 
 
 def check_receipt(file: Path, keys: Sequence[PublicKey], production: Repository | None, part: Part | None) -> Checked:

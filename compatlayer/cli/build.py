@@ -32,14 +32,16 @@ def plan() -> int:
 
 
 @click.command()
-@click.option("--over", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR", help="Stand on this tree.")
+@click.option(
+    "--over", metavar="REVISION|DIR", help="Begin the stage on this published revision (test, 3, TAG), or on a directory."
+)
 @click.option("--offline", is_flag=True, help="Build with the network cut.")
 @click.option("--full", is_flag=True, help="Run every role, even if nothing seems to have changed.")
 @click.option("--remove-unneeded", is_flag=True, help="Remove packages that nothing needs any more.")
 @click.option("--no-bind", is_flag=True, help="Build straight into the prefix, which must be writable here.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Packages at once (default: processors).")
 @global_options
-def install(over: Path | None, offline: bool, full: bool, remove_unneeded: bool, no_bind: bool, jobs: int | None) -> int:
+def install(over: str | None, offline: bool, full: bool, remove_unneeded: bool, no_bind: bool, jobs: int | None) -> int:
     """Converge the stage to the declaration.
 
     Can be stopped at any time and started again; a second run finds nothing to do.
@@ -48,10 +50,23 @@ def install(over: Path | None, offline: bool, full: bool, remove_unneeded: bool,
     from compatlayer.report import results  # noqa: PLC0415
 
     session = Session()
+    lower, base = _standing_on(session, over) if over else (None, None)
     options = installing.Options(
-        over=over, offline=offline, full=full, remove_unneeded=remove_unneeded, bind=not no_bind, jobs=jobs
+        over=lower, base=base, offline=offline, full=full, remove_unneeded=remove_unneeded, bind=not no_bind, jobs=jobs
     )
     with session.monitor() as monitor:
         result = installing.install(session.layer, session.version, session.target, session.state, options, monitor)
     sys.stdout.write(results.render(result, session.settings.format, session.paint))
     return 0
+
+
+def _standing_on(session: Session, over: str) -> tuple[Path, str]:
+    """The directory that a stage is to stand on, and what it is called: a directory of that name wins over a revision."""
+    if Path(over).is_dir():
+        return Path(over), str(Path(over).absolute())
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.publish import base_name  # noqa: PLC0415
+
+    places = Places(session)
+    repository, revision = places.revision(over)
+    return repository.tree(revision, places.part), base_name(repository, revision)

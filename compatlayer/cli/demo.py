@@ -11,31 +11,38 @@ from compatlayer.cli.build import install, plan
 from compatlayer.cli.context import Session, global_options
 from compatlayer.cli.declare import check
 from compatlayer.cli.inspect import test, verify
+from compatlayer.cli.past import changelog, history
+from compatlayer.cli.publish import promote, publish, receipt
 
-# Each verb of the way through, and what it proves.
-STEPS: tuple[tuple[click.Command, str], ...] = (
-    (check, "the declaration, resolved for every target"),
-    (plan, "what would change, and why"),
-    (install, "packages built from source, inside the stage's view"),
-    (verify, "what is installed is what was declared"),
-    (test, "acceptance tests, inside the layer"),
+# Each verb of the way through with its arguments, and what it proves.
+STEPS: tuple[tuple[click.Command, tuple[str, ...], str], ...] = (
+    (check, (), "the declaration, resolved for every target"),
+    (plan, (), "what would change, and why"),
+    (install, (), "packages built from source, inside the stage's view"),
+    (verify, (), "what is installed is what was declared"),
+    (test, (), "acceptance tests, inside the layer"),
+    (publish, (), "a revision of the test repository, read back before anybody sees it"),
+    (promote, (), "the very same bits in production, with a signed receipt"),
+    (receipt, ("verify",), "the signature holds, both trees are equal, production is what it says"),
+    (changelog, ("--repository", "production"), "what has changed, by whom and when"),
+    (history, (), "which test revision is in production"),
 )
 
 
 @click.command()
 @global_options
 def demo() -> int:
-    """Check, plan, install, verify and test the layer, and say what to do next.
+    """Check, plan, install, verify, test, publish and promote the layer, and say what to do next.
 
     A first run builds every package from source (minutes); the next finds nothing to do (seconds).
     """
     session = Session()
     part = session.layer.part(session.version, session.target)
     began = time.monotonic()
-    for number, (verb, what) in enumerate(STEPS, start=1):
+    for number, (verb, arguments, what) in enumerate(STEPS, start=1):
         sys.stdout.flush()
-        session.say(session.error_paint.strong(f"\n{number}. compatlayer {verb.name}") + f": {what}")
-        code = verb.main(args=[], prog_name=f"compatlayer {verb.name}", standalone_mode=False)
+        session.say(session.error_paint.strong(f"\n{number}. compatlayer {' '.join((str(verb.name), *arguments))}") + f": {what}")
+        code = verb.main(args=list(arguments), prog_name=f"compatlayer {verb.name}", standalone_mode=False)
         if code:
             return int(code)
     sys.stdout.write(_ending(session, str(part), str(part.prefix), time.monotonic() - began))
@@ -56,8 +63,11 @@ def _ending(session: Session, part: str, prefix: str, elapsed_s: float) -> str:
             f"       seen inside as {prefix}",
             f"{strong('enter')}  .venv/bin/compatlayer enter",
             "       .venv/bin/compatlayer enter -- bash -lc 'module avail'",
+            "       .venv/bin/compatlayer enter --revision production",
             f"{strong('next')}   add a package to {session.version.sets[0].file}, then:",
             "       .venv/bin/compatlayer plan",
+            f"{strong('back')}   after the next promotion, the way back to this one, exactly:",
+            "       .venv/bin/compatlayer rollback TAG",
             "",
         ]
     )

@@ -19,14 +19,16 @@ from compatlayer.cli.context import Session, global_options
     multiple=True,
     help="A directory of this machine that may be written (repeatable); everything else is read-only.",
 )
+@click.option("--revision", metavar="R", help="A published revision instead of the stage: NUMBER, TAG, production:TAG, …")
 @global_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def enter(writable: tuple[Path, ...], command: tuple[str, ...]) -> int:
+def enter(writable: tuple[Path, ...], revision: str | None, command: tuple[str, ...]) -> int:
     """Run COMMAND, or a login shell, inside the layer, at the path where it will live.
 
     \b
     compatlayer enter
     compatlayer enter -- bash -lc 'module avail'
+    compatlayer enter --revision production
 
     The layer and this machine are read-only inside, /tmp is empty and is HOME; the exit code is the command's own.
     """
@@ -35,7 +37,13 @@ def enter(writable: tuple[Path, ...], command: tuple[str, ...]) -> int:
     session = Session()
     part = session.layer.part(session.version, session.target)
     interactive = sys.stdin.isatty()
-    view = entering.stage_view(session.state, part, writable=writable, interactive=interactive)
+    if revision is None:
+        view = entering.stage_view(session.state, part, writable=writable, interactive=interactive)
+    else:
+        from compatlayer.cli.repositories import Places  # noqa: PLC0415
+
+        tree = Places(session).tree(revision)
+        view = entering.directory_view(tree, part, writable=writable, interactive=interactive)
     view.check()
     sys.stdout.flush()
     sys.stderr.flush()

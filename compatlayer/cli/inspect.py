@@ -162,8 +162,9 @@ def _kept(findings: Iterator[Finding], kept: list[Finding]) -> Iterator[Finding]
 @click.command()
 @click.option("-k", "select", metavar="EXPRESSION", help="Only tests whose names match, as pytest -k.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a JUnit report.")
+@click.option("--revision", metavar="R", help="A published revision instead of the stage: NUMBER, TAG, production:TAG, …")
 @global_options
-def test(select: str | None, junit: Path | None) -> int:
+def test(select: str | None, junit: Path | None, revision: str | None) -> int:
     """Run the layer's acceptance tests (tests/layer/ beside layer.yaml) inside the layer.
 
     Exit code 4 when one fails.
@@ -172,7 +173,12 @@ def test(select: str | None, junit: Path | None) -> int:
 
     session = Session()
     part = session.layer.part(session.version, session.target)
-    view = entering.stage_view(session.state, part)
+    if revision is None:
+        view = entering.stage_view(session.state, part)
+    else:
+        from compatlayer.cli.repositories import Places  # noqa: PLC0415
+
+        view = entering.directory_view(Places(session).tree(revision), part)
     view.check()
     sys.stdout.flush()
     code = acceptance.run(

@@ -103,23 +103,29 @@ def receipt() -> None:
 
 
 @receipt.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_FILE, required=False)
 @click.option("--key", "keys", type=_FILE, multiple=True, metavar="FILE", help="A public key to trust as well (repeatable).")
 @click.option("--alone", is_flag=True, help="Do not compare it with the production repository.")
 @global_options
-def verify(file: Path, keys: tuple[Path, ...], alone: bool) -> int:
-    """Check a receipt: its signature, that both trees are equal, and that production is what it says.
+def verify(file: Path | None, keys: tuple[Path, ...], alone: bool) -> int:
+    """Check a receipt (default: production's newest): its signature, that both trees are equal, and production itself.
 
     Keys are trusted that lie in keys/ beside layer.yaml, unless they lie in keys/revoked/.
     """
     from compatlayer import promote as promoting  # noqa: PLC0415
     from compatlayer.cli.repositories import Places  # noqa: PLC0415
     from compatlayer.report import revisions as report  # noqa: PLC0415
+    from compatlayer.repository import PRODUCTION  # noqa: PLC0415
 
     session = Session()
     places = Places(session)
     production = None if alone else places.production
-    checked = promoting.check_receipt(file, places.trusted_keys(keys), production, places.part)
+    checked = promoting.check_receipt(
+        file or promoting.newest_receipt(places.repository(PRODUCTION), places.part),
+        places.trusted_keys(keys),
+        production,
+        places.part,
+    )
     sys.stdout.write(report.receipt(checked, session.settings.format, session.paint))
     return 0
 
