@@ -32,7 +32,11 @@ src_configure() {
 }
 
 src_compile() {
-	emake binaries libraries TCL_LIBRARY="${EPREFIX}/usr/$(get_libdir)/tcl$(ver_cut 1-2)"
+	# Upstream's library has no soname, and who links it by another name would
+	# ask for that one.
+	emake binaries libraries \
+		TCL_LIBRARY="${EPREFIX}/usr/$(get_libdir)/tcl$(ver_cut 1-2)" \
+		TCL_SHLIB_LD_EXTRAS="-Wl,-soname,libtcl$(ver_cut 1-2).so"
 }
 
 src_test() {

@@ -104,7 +104,8 @@ src_install() {
 	# Rules and services for a host's boot.
 	rm -rf \
 		"${ED}"/etc/{init.d,modprobe.d,rdma,udev,infiniband-diags} \
-		"${ED}"/usr/lib/{udev,systemd,modules-load.d,dracut} || die
+		"${ED}"/usr/lib/{udev,systemd,modules-load.d,dracut} \
+		"${ED}"/usr/libexec || die
 	[[ -d ${ED}/etc/libibverbs.d ]] || die "no drivers are registered"
 	dodoc README.md MAINTAINERS
 }
