@@ -12,6 +12,7 @@ from compatlayer.mirror.distfiles import Need, Restrictions, Wanted, Wants
 from compatlayer.mirror.schedule import Pace, Patience
 from compatlayer.mirror.store import PRIVATE, PUBLIC, Store
 
+FREE = Restrictions()
 PART = "2026.11/linux-x86_64"
 # As a person would wait, only quicker.
 QUICK = filling.Options(
@@ -24,9 +25,7 @@ def digests(content: bytes) -> dict[str, str]:
     return {"BLAKE2B": hashlib.blake2b(content).hexdigest(), "SHA512": hashlib.sha512(content).hexdigest()}
 
 
-def wanted(
-    name: str, content: bytes, *urls: str, restrict: Restrictions = Restrictions(), package: str = "app-misc/one-1"
-) -> Wanted:
+def wanted(name: str, content: bytes, *urls: str, restrict: Restrictions = FREE, package: str = "app-misc/one-1") -> Wanted:
     return Wanted(
         name, len(content), digests(content), tuple(SourceUri(url) for url in urls), restrict, needs=(Need(PART, package),)
     )

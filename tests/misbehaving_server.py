@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import threading
 import time
@@ -30,7 +31,7 @@ class Request(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815  (http.server's name)
 
     def answer(self, status: int, body: bytes = b"", *, length: int | None = None, **headers: str) -> None:
         """A status, headers (``Retry_After=…``) and as much of the body as is given."""
@@ -43,10 +44,8 @@ class Request(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def finish(self) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             super().finish()
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def log_message(self, *_: object) -> None:
         pass
@@ -79,11 +78,9 @@ class MisbehavingServer:
     certificate: Path | None = None
     pages: dict[str, Page] = field(default_factory=dict)
     log: list[tuple[str, str, dict[str, str], float]] = field(default_factory=list)
-    most_at_once: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._now = 0
         self._server = _Server(("127.0.0.1", 0), Request)
         self._server.owner = self
         if self.certificate is not None:
@@ -124,18 +121,7 @@ class MisbehavingServer:
             if page is None:
                 return None, status(404)
             behave = page.answers.pop(0) if len(page.answers) > 1 else page.answers[0]
-
-        def counted(request: Request, content: bytes) -> None:
-            with self._lock:
-                self._now += 1
-                self.most_at_once = max(self.most_at_once, self._now)
-            try:
-                behave(request, content)
-            finally:
-                with self._lock:
-                    self._now -= 1
-
-        return page, counted
+        return page, behave
 
 
 def whole(tag: str | None = '"v1"') -> Behaviour:

@@ -85,8 +85,8 @@ def measure(scratch: Path, rounds: int) -> None:
             work()
             taken.setdefault(what, []).append(time.perf_counter() - began)
 
+        plain, theirs, ours = scratch / "plain", scratch / "theirs", scratch / "ours"
         for _ in range(rounds):
-            plain, theirs, ours = scratch / "plain", scratch / "theirs", scratch / "ours"
             for directory in (plain, theirs, ours):
                 shutil.rmtree(directory, ignore_errors=True)
             plain.mkdir()

@@ -23,7 +23,7 @@ from compatlayer.mirror.sources import OwnMirror, Source
 from compatlayer.mirror.store import Store
 from compatlayer.mirror.transfer import retry_after_s
 from compatlayer.progress import Monitor
-from tests.mirror_values import PART, QUICK, digests, only_verified, wanted, wants
+from tests.mirror_values import FREE, PART, QUICK, digests, only_verified, wanted, wants
 
 ALL = hashes.available()
 
@@ -66,12 +66,12 @@ class TestSources:
         SourceUri("https://upstream/c"),
     )
 
-    def of(self, limits: Restrictions = Restrictions(), *uris: SourceUri, primary_first: bool = False) -> list[str]:
+    def of(self, limits: Restrictions = FREE, *uris: SourceUri, primary_first: bool = False) -> list[str]:
         file = distfiles.Wanted("a.tar", 1, digests(b"x"), uris or self.URIS, limits, primary_first)
         return [source.url for source in sources.of(file, self.OWN, {"debian": ("http://one", "http://two")})]
 
     OURS = f"http://own/distfiles/{layout.OURS.path('a.tar')}"
-    MIRRORED = ["http://one/b", "http://two/b", "http://profile/b"]
+    MIRRORED = ("http://one/b", "http://two/b", "http://profile/b")
 
     def test_own_mirrors_come_first_then_mirror_names_then_upstream(self) -> None:
         assert self.of() == [self.OURS, *self.MIRRORED, "https://upstream/a", "https://upstream/c"]
@@ -206,7 +206,7 @@ def directory(tmp_path: Path) -> Path:
     return directory
 
 
-def here(directory: Path, *names: str, restrict: Restrictions = Restrictions()) -> Wants:
+def here(directory: Path, *names: str, restrict: Restrictions = FREE) -> Wants:
     return wants(*[wanted(name, name.encode(), (directory / name).as_uri(), restrict=restrict) for name in names])
 
 
