@@ -13,6 +13,7 @@ from typing import Any
 
 from compatlayer.gentoo import decode
 from compatlayer.gentoo.client import Worker
+from compatlayer.gentoo.failures import ResolutionError
 from compatlayer.gentoo.packages import Closure
 from compatlayer.journal import write_atomically
 from compatlayer.mirror.resolved import key
@@ -39,7 +40,11 @@ def resolve(chosen: Selection, state: Path) -> Closure:
 
 def _ask(chosen: Selection, root: Path) -> Closure:
     with Worker(python=chosen.portage_python) as worker:
-        return worker.closure(root, chosen.atoms)
+        try:
+            return worker.closure(root, chosen.atoms)
+        except ResolutionError as error:
+            # Portage knows sets; a person wants the line to edit.
+            raise error.located({one.atom: one.location.line_in_file for one in chosen.packages}) from error
 
 
 def _recall(file: Path, wanted: str) -> Closure | None:

@@ -26,9 +26,13 @@ class Location:
     line: int | None = None
     path: str = ""
 
+    @property
+    def line_in_file(self) -> str:
+        """``FILE:LINE``, or the file alone."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.path}" if self.path else place
+        return f"{self.line_in_file}: {self.path}" if self.path else self.line_in_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,9 +286,7 @@ class Reasons:
         """``declared in FILE:LINE: REASON``, or ``needed by CPV (NEED)``, the closest need first."""
         entry = self.declaration(package)
         if entry is not None:
-            place = entry.location
-            where = place.file if place.line is None else f"{place.file}:{place.line}"
-            return f"declared in {where}: {entry.reason}"
+            return f"declared in {entry.location.line_in_file}: {entry.reason}"
         names = sorted({parent.cpv for parent in package.parents if parent.cpv.startswith("@")})
         if names:
             return f"declared in {', '.join(names)}"

@@ -113,5 +113,4 @@ def _targets(package: View, listed: tuple[str, ...]) -> frozenset[str]:
 
 
 def _place(view: View) -> str:
-    location = view.document.location(view.path)
-    return f"{location.file}:{location.line}"
+    return view.document.location(view.path).line_in_file

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from compatlayer.errors import ResolveError, render
 from compatlayer.gentoo.packages import PackageId
@@ -56,13 +56,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One step of a chain: who (a cpv, or ``@set``) asks for which atom."""
+    """One step of a chain: who (a cpv, or ``@set``) asks for which atom; ``place`` is the set's ``FILE:LINE`` where known."""
 
     cpv: str
     atom: str
+    place: str = ""
 
     def __str__(self) -> str:
-        return f"declared in {self.cpv}" if self.cpv.startswith("@") else f"required by {self.cpv} ({self.atom})"
+        return f"declared in {self.place or self.cpv}" if self.cpv.startswith("@") else f"required by {self.cpv} ({self.atom})"
+
+    def located(self, places: Mapping[str, str]) -> Requirement:
+        """The same step with its place, where ``places`` (declared atom → ``FILE:LINE``) knows it."""
+        return replace(self, place=places.get(self.atom, "")) if self.cpv.startswith("@") else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,10 @@ class Failure:
     def hint(self) -> str | None:
         """The next step."""
         return None
+
+    def located(self, places: Mapping[str, str]) -> Failure:
+        """The same failure, its declared atoms named by ``FILE:LINE`` instead of by set."""
+        return replace(self, chain=tuple(step.located(places) for step in self.chain))
 
     @property
     def cause(self) -> str | None:
@@ -270,6 +279,10 @@ class SlotConflict(Failure):
         versions = " and ".join(f"{side.cpv}::{side.repository}" for side in self.sides)
         return f"{versions} are both wanted, but slot {self.atom} holds only one"
 
+    def located(self, places: Mapping[str, str]) -> Failure:
+        sides = tuple(replace(side, wanted_by=tuple(step.located(places) for step in side.wanted_by)) for side in self.sides)
+        return replace(self, sides=sides, chain=tuple(step.located(places) for step in self.chain))
+
     @property
     def details(self) -> tuple[str, ...]:
         return tuple(f"{side.cpv} is {requirement}" for side in self.sides for requirement in side.wanted_by)
@@ -316,6 +329,10 @@ class ResolutionError(ResolveError):
         super().__init__(first.fact, cause=first.cause, hint=first.hint)
         self.failures = tuple(failures)
         self.text = text
+
+    def located(self, places: Mapping[str, str]) -> ResolutionError:
+        """The same refusal in the declaration's words: ``places`` maps a declared atom to its ``FILE:LINE``."""
+        return ResolutionError([failure.located(places) for failure in self.failures], self.text)
 
     def __str__(self) -> str:
         return "\n".join(str(failure) for failure in self.failures)

@@ -171,7 +171,7 @@ def test_an_unsatisfied_dependency_and_a_masked_package_are_refused_before_anyth
     assert layer.run("install", code=3).err == (
         "error: no ebuild repository has a package for app-misc/nowhere\n"
         "  required by app-misc/lonely-1 (app-misc/nowhere)\n"
-        f"  declared in @tiny-{TARGET.name}\n"
+        "  declared in set.yaml:3\n"
         "  hint: check the name, or add the overlay that has it\n"
     )
     layer.package("app-misc/masked-1")

@@ -205,6 +205,8 @@ def test_slot_conflict(place: Place) -> None:
         "  app-misc/lib-2 is declared in @tiny\n"
         "  hint: let those that ask agree on one version"
     )
+    places = {"=app-misc/lib-2": "set.yaml:7", "=app-misc/lib-1": "set.yaml:9"}
+    assert str(error.located(places)) == str(error).replace("@tiny", "set.yaml:7"), "only declared atoms have a line"
 
 
 def test_blocked(place: Place) -> None:
