@@ -22,6 +22,11 @@ esac
 if [[ -z ${_CL_TOOLCHAIN_ECLASS} ]]; then
 _CL_TOOLCHAIN_ECLASS=1
 
+# What is compiled needs the C library and the compiler's run-time libraries.
+# In a guest prefix they are the host's.
+DEPEND="!prefix-guest? ( sys-libs/gcc-runtime )"
+RDEPEND="!prefix-guest? ( sys-libs/gcc-runtime )"
+
 # @FUNCTION: cl_tool
 # @USAGE: <variable> <program>
 # @DESCRIPTION:

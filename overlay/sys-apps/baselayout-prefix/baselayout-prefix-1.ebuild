@@ -48,4 +48,14 @@ src_install() {
 	insinto /etc
 	doins profile
 	keepdir /etc/profile.d /etc/env.d
+
+	# With a C library of its own the layer has one directory of each kind, and
+	# the short names that programs and people expect lead there.
+	if ! use prefix-guest; then
+		local name
+		for name in bin sbin lib "$(get_libdir)"; do
+			dodir "/usr/${name}"
+			dosym "usr/${name}" "/${name}"
+		done
+	fi
 }
