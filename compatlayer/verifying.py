@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from compatlayer.declaration import policy as policies
 from compatlayer.declaration.model import Layer, Target, Version
 from compatlayer.errors import Location, StageError, UsageError
 from compatlayer.findings import Finding
@@ -69,6 +70,7 @@ def _context(chosen: Selection, tree: Path, state: Path, memory: Path | None = N
         host_links=chosen.version.host_links,
         trusted_dirs=tuple(text.replace("{prefix}", prefix) for text in chosen.version.trusted_dirs),
         build_paths=_build_paths(state),
+        policy=policies.load(chosen.layer.root),
         refused=refused,
         memory=memory,
     )

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from compatlayer.declaration import policy as policies
 from compatlayer.declaration.model import EngineName, HostLink
 from compatlayer.tree.manifest import Manifest
 from compatlayer.verify import catalog
@@ -265,3 +266,28 @@ PLANTED |= {identifier: _in_a_layer_with_a_c_library(plant) for identifier, (pla
 def _(prefix: TinyPrefix) -> None:
     prefix.settings["engine"] = EngineName.GUEST
     put(prefix.tree, "usr/bin/fetch", linkage_faults.program("libcurl.so.4", interpreter=linkage_faults.HOST_LOADER))
+
+
+def _under_a_policy(text: str, plant: Callable[[Path], object]) -> Plant:
+    def planted(prefix: TinyPrefix) -> None:
+        root = prefix.tree.parent
+        (root / "policy.yaml").write_text(text)
+        prefix.settings["policy"] = policies.load(root)
+        plant(prefix.tree)
+
+    return planted
+
+
+PLANTED |= {
+    "policy-privileged-file": _under_a_policy("setuid: []\n", lambda tree: (tree / "usr/bin/tool").chmod(0o4755)),
+    "policy-not-in-container": _under_a_policy(
+        "apptainer: {}\n", lambda tree: (tree / "etc/certificates").symlink_to("/etc/ssl/certs")
+    ),
+    "policy-forbidden-file": _under_a_policy(
+        'forbid: {files: [{path: "*.la", reason: it breaks linking}]}\n', lambda tree: put(tree, "usr/lib64/x.la", b"")
+    ),
+    "policy-forbidden-package": _under_a_policy(
+        "forbid: {packages: [{name: app-misc/tool, reason: ours is newer}]}\n", lambda tree: None
+    ),
+    "policy-unused": _under_a_policy("setuid: [{path: usr/bin/su, reason: it was there}]\n", lambda tree: None),
+}

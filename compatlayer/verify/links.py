@@ -207,6 +207,7 @@ class LinkVisitor(Visitor):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._resolver = Resolver(context.prefix_tree, context.prefix)
+        self._has_policy = context.policy is not None
         self._declared = {str(link.path).strip("/"): link for link in context.host_links}
 
     def entry(self, seen: Seen) -> None:
@@ -273,7 +274,8 @@ class LinkVisitor(Visitor):
     def _file(self, seen: Seen, mode: int) -> None:
         if not mode & stat.S_IROTH and not PRIVATE.fullmatch(seen.path):
             self._mode(Unreadable, seen, "readable for others", "can only be read by its owner", "chmod o+r")
-        if mode & (stat.S_ISUID | stat.S_ISGID):
+        # Where there is a policy, its check says what is allowed.
+        if mode & (stat.S_ISUID | stat.S_ISGID) and not self._has_policy:
             kind = "setuid" if mode & stat.S_ISUID else "setgid"
             self._mode(SetUserId, seen, "neither setuid nor setgid", f"is {kind}", "build it without, or allow it in the policy")
         if mode & stat.S_IWOTH:

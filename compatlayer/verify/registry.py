@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from compatlayer.declaration.model import DeclaredPackage, EngineName, HostLink, Part
+from compatlayer.declaration.policy import Policy
 from compatlayer.errors import UsageError
 from compatlayer.findings import Finding
 from compatlayer.gentoo.failures import Failure
@@ -23,7 +24,7 @@ from compatlayer.verify.reading import Reading, Visitor, by_path
 from compatlayer.verify.reading.home import home_of
 
 # In the order in which they run and report: from the whole to the detail.
-MODULES = ("declared", "integrity", "linkage", "scripts", "links", "catalog")
+MODULES = ("declared", "integrity", "linkage", "scripts", "links", "catalog", "policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,10 @@ class Context:
 
     ``host_links`` and ``trusted_dirs`` (absolute directories where the loader looks first) are the declared ones.
     ``build_paths`` are absolute directories of the machine that built this (its state directory, the builder's home), which must
-    not be found in any file. ``refused`` are installed packages (``category/name-version``) that Portage would not install today,
-    with its answer. ``manifest`` is the recorded one, where there is one. ``memory`` is the directory where what a full
-    pass saw is kept for ``quick`` ones; with None neither happens. ``reading`` is set while checks are run: the one pass over the
-    tree that they share.
+    not be found in any file. ``policy`` is the site's own. ``refused`` are installed packages (``category/name-version``) that
+    Portage would not install today, with its answer. ``manifest`` is the recorded one, where there is one. ``memory`` is the
+    directory where what a full pass saw is kept for ``quick`` ones; with None neither happens. ``reading`` is set while checks
+    are run: the one pass over the tree that they share.
     """
 
     prefix_tree: Path
@@ -50,6 +51,7 @@ class Context:
     host_links: tuple[HostLink, ...] = ()
     trusted_dirs: tuple[str, ...] = ()
     build_paths: tuple[PurePosixPath, ...] = ()
+    policy: Policy | None = None
     refused: Mapping[str, Failure] = field(default_factory=dict)
     manifest: Manifest | None = None
     memory: Path | None = None
