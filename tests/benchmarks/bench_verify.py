@@ -111,7 +111,7 @@ def main() -> None:
     tell(f"verify --check integrity, {size}", seconds, "s")
     tell("integrity: processor time grows with files to the power of", exponent(root, tree, shape), "", 1.1)
     md5sum = r"find . -name '*.dat' -type f -print0 | xargs -0 -P2 -n 500 md5sum"
-    tell("integrity / md5sum under xargs -P2", ratio(lambda: ours(tree, "integrity")[0], lambda: theirs(md5sum, root)), "×", 1.25)
+    tell("integrity / md5sum under xargs -P2", ratio(lambda: ours(tree, "integrity")[0], lambda: theirs(md5sum, root)), "x", 1.25)
     with tempfile.TemporaryDirectory() as memory:
         ours(tree, "integrity", memory=memory)
         _, said = ours(tree, "integrity", memory=memory, quick="quick")
@@ -120,10 +120,10 @@ def main() -> None:
         def quick() -> float:
             return ours(tree, "integrity", memory=memory, quick="quick")[0]
 
-        tell("integrity --quick / find -printf", ratio(quick, lambda: theirs("find . -printf '%s %T@ %C@ %i %p\\n'", root)), "×")
+        tell("integrity --quick / find -printf", ratio(quick, lambda: theirs("find . -printf '%s %T@ %C@ %i %p\\n'", root)), "x")
         if shutil.which("qcheck"):
-            tell("integrity / qcheck", ratio(lambda: ours(tree, "integrity")[0], lambda: theirs("qcheck -C", root)), "×", 0.65)
-            tell("integrity --quick / qcheck", ratio(quick, lambda: theirs("qcheck -C", root)), "×", 0.2)
+            tell("integrity / qcheck", ratio(lambda: ours(tree, "integrity")[0], lambda: theirs("qcheck -C", root)), "x", 0.65)
+            tell("integrity --quick / qcheck", ratio(quick, lambda: theirs("qcheck -C", root)), "x", 0.2)
     tell(f"verify, the checks that look at files, {size}", ours(tree, "integrity", "scripts", "links", "catalog")[0], "s")
 
 

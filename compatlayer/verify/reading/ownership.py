@@ -25,6 +25,7 @@ MAX_CONTENTS_BYTES = 1 << 27
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 # A plain line is too short to nest deeper than MAX_DEPTH.
 _PLAIN_BYTES = 2 * MAX_DEPTH
+_TIME_DIGITS = 19  # of 64 bits
 
 
 class Kind(enum.StrEnum):
@@ -165,14 +166,14 @@ class _Loader:
 
     def _plain(self, raw: bytes, owner: bytes) -> bool:
         """Take in a line in which nothing is unusual; False, and nothing done, for any other."""
-        if len(raw) > _PLAIN_BYTES or raw[4 : self.start] != self.prefix:
+        if len(raw) > _PLAIN_BYTES or not raw.startswith(self.prefix, 4):
             return False
         kind = raw[:4]
         rest = raw[self.start :]
         if kind == b"obj ":
             path, _, mtime = rest.rpartition(b" ")
             path, _, value = path.rpartition(b" ")
-            if len(value) != 32 or not mtime.isdigit():
+            if len(value) != 32 or not mtime.isdigit() or len(mtime) > _TIME_DIGITS:
                 return False
         elif kind == b"dir ":
             path, value, mtime = rest, b"", b""
@@ -181,7 +182,11 @@ class _Loader:
         directory, _, name = path.rpartition(b"/")
         if not name or b"/." in path or b"//" in path or path[:1] in b"/.":
             return False
-        self._add(directory, b"%b\0%b\0%b\0%b\0%b" % (raw[:3], name, value, mtime, owner))
+        record = b"%b\0%b\0%b\0%b\0%b" % (raw[:3], name, value, mtime, owner)
+        try:
+            self.directories[directory] += record
+        except KeyError:
+            self.directories[directory] = bytearray(record)
         return True
 
     def _careful(self, raw: bytes, owner: bytes) -> str:
@@ -214,7 +219,7 @@ def _parsed(raw: bytes) -> _Line | str:
         return "it holds binary data"
     if kind == b"obj":
         parts = rest.rsplit(b" ", 2)
-        if len(parts) != 3 or not parts[2].isdigit():
+        if len(parts) != 3 or not _is_time(parts[2]):
             return "it is not a path, a digest and a time"
         if len(parts[1]) not in (32, 40):
             return "its digest is neither MD5 nor SHA-1"
@@ -222,12 +227,16 @@ def _parsed(raw: bytes) -> _Line | str:
     if kind == b"sym":
         path, arrow, value = rest.rpartition(b" -> ")
         target, _, mtime = value.rpartition(b" ")
-        if not arrow or not target or not mtime.isdigit():
+        if not arrow or not target or not _is_time(mtime):
             return "it is not a path, a target and a time"
         return _Line(kind, path, target, mtime)
     if kind in (b"dir", b"fif", b"dev") and rest:
         return _Line(kind, rest)
     return "it does not begin with dir, obj, sym, fif or dev"
+
+
+def _is_time(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _TIME_DIGITS
 
 
 def _is_odd(relative: bytes) -> bool:

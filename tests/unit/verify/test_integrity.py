@@ -172,6 +172,7 @@ CONTENTS_FAULTS = {
     "no digest": (f"obj {HOME}/usr/x 1\n".encode(), ":2: it is not a path, a digest and a time"),
     "digest": (f"obj {HOME}/usr/x 12 1\n".encode(), ":2: its digest is neither MD5 nor SHA-1"),
     "time": (f"obj {HOME}/usr/x {'0' * 32} soon\n".encode(), ":2: it is not a path, a digest and a time"),
+    "long time": (f"obj {HOME}/usr/x {'0' * 32} {'1' * 5000}\n".encode(), ":2: it is not a path, a digest and a time"),
     "link": (f"sym {HOME}/usr/x 1\n".encode(), ":2: it is not a path, a target and a time"),
     "outside": (f"obj /etc/passwd {'0' * 32} 1\n".encode(), ":2: it names a path outside the prefix"),
     "dots": (f"obj {HOME}/usr/../../x {'0' * 32} 1\n".encode(), ":2: its path is not in normal form"),
