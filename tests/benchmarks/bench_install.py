@@ -64,6 +64,15 @@ def empty(layer: TinyLayer) -> None:
             shutil.rmtree(path)
 
 
+def a_layer(layer: TinyLayer, *names: str, phases: str = "") -> None:
+    """Declare packages for a prefix that is a plain directory."""
+    layer.prefix = f"{layer.directory}/prefix/2026.11"
+    Path(layer.prefix).mkdir(parents=True)
+    for name in names:
+        layer.package(f"{name}-1", phases=phases)
+    layer.declare(*names)
+
+
 def largest_process() -> None:
     """The peak of an install that compiles nothing, as the kernel has it for each process that is seen while it runs."""
     peaks_kb: dict[int, int] = {}
@@ -89,12 +98,7 @@ def peak_kb(pid: int) -> int:
 def beside_emerge() -> None:
     """Install against emerge, in an empty prefix and then with nothing to do."""
     with tiny_layer() as layer:
-        layer.prefix = f"{layer.directory}/prefix/2026.11"
-        Path(layer.prefix).mkdir(parents=True)
-        names = [f"app-misc/small{number}" for number in range(PACKAGES)]
-        for name in names:
-            layer.package(f"{name}-1", phases=COMPILE)
-        layer.declare(*names)
+        a_layer(layer, *(f"app-misc/small{number}" for number in range(PACKAGES)), phases=COMPILE)
         ours_s = seconds(lambda: layer.install("--no-bind"))
         emerge = bare_emerge(layer)
         empty(layer)
