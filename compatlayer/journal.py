@@ -47,7 +47,7 @@ class Journal:
         finally:
             os.close(descriptor)
         if fresh:
-            _fsync_directory(self.path.parent)
+            fsync_directory(self.path.parent)
         return entry
 
     def read(self) -> tuple[Record, ...]:
@@ -73,7 +73,7 @@ class Journal:
         """Nothing is under way any more."""
         self.path.unlink(missing_ok=True)
         if self.path.parent.is_dir():
-            _fsync_directory(self.path.parent)
+            fsync_directory(self.path.parent)
 
     def _intact_bytes(self) -> int:
         try:
@@ -96,10 +96,11 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _fsync_directory(path.parent)
+    fsync_directory(path.parent)
 
 
-def _fsync_directory(path: Path) -> None:
+def fsync_directory(path: Path) -> None:
+    """Put on disk what names a directory holds."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -6,13 +6,14 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from compatlayer import changelog, process
+from compatlayer import changelog, handover, process
 from compatlayer.changelog import Contents, Section
 from compatlayer.declaration.model import Layer, Part
 from compatlayer.errors import ProgramError, RepositoryError, StageError
@@ -23,6 +24,7 @@ from compatlayer.install import installed
 from compatlayer.repository.base import Message, Origin, Repository, Revision, tag_of
 from compatlayer.repository.deliver import Delivery, Load, deliver
 from compatlayer.repository.ledger import operator
+from compatlayer.signing import PrivateKey, PublicKey
 from compatlayer.stage import Stage
 from compatlayer.tree.between import between
 from compatlayer.tree.changes import ChangeList, read_plain
@@ -52,21 +54,124 @@ def publish(layer: Layer, stage: Stage, repository: Repository, *, onto: Revisio
     """
     with stage.lock(f"publishing {stage.part}"):
         head = repository.head(stage.part)
-        head_tree = repository.manifest(head, stage.part) if head else None
         base, steps = _steps(stage, repository)
         tree = steps[-1].becomes
-        if head_tree is not None and _is_same(head_tree, tree):
+        if head is not None and _is_same(repository.manifest(head, stage.part), tree):
             return Published(stage.part, repository.name, None, None)
         _refuse_other_head(stage, repository, head, base, onto)
-        if head_tree is not None:
-            steps = [Load(between(head_tree, tree), stage.upper, tree)]
-        contents = read_contents(installed(stage), [stage.upper, *([stage.lower] if stage.lower else [])], tree)
-        pairs = (contents_of(repository, head, stage.part), contents), (head_tree, tree)
-        section = make_section(layer.root, stage.part, head, *pairs)
-        message = Message(f"{section.title}: {section.summary}", origin_of(section, stage=stage.identifier))
-        with written(repository, stage.part, tree, contents, section) as own:
-            revision = deliver(repository, Delivery(stage.part, head, message, (*steps, own)))
-        return Published(stage.part, repository.name, revision, section)
+        if head is not None:
+            steps = [Load(between(repository.manifest(head, stage.part), tree), stage.upper, tree)]
+        change = Change(stage.part, head, tuple(steps), _contents_of_stage(stage, tree), stage.identifier)
+        return carry(layer, repository, change)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be published: the loads on top of ``head``, and what is in the part afterwards. ``stage`` says who made it."""
+
+    part: Part
+    head: Revision | None
+    steps: tuple[Load, ...]
+    contents: Contents
+    stage: str
+
+
+def carry(
+    layer: Layer, repository: Repository, change: Change, announce: Callable[[Section], None] = lambda _: None
+) -> Published:
+    """Publish a change with its changelog; ``announce`` sees that before anything is done."""
+    part, head, tree = change.part, change.head, change.steps[-1].becomes
+    before = contents_of(repository, head, part), repository.manifest(head, part) if head else None
+    section = make_section(layer.root, part, head, (before[0], change.contents), (before[1], tree))
+    announce(section)
+    message = Message(f"{section.title}: {section.summary}", origin_of(section, stage=change.stage))
+    with written(repository, part, tree, change.contents, section) as own:
+        revision = deliver(repository, Delivery(part, head, message, (*change.steps, own)))
+    return Published(part, repository.name, revision, section)
+
+
+def to_bundle(stage: Stage, repository: Repository, file: Path, key: PrivateKey) -> handover.Parcel:
+    """Write what a stage changes into one signed file, for a publisher that this machine cannot reach."""
+    with stage.lock(f"bundling {stage.part}"):
+        base, steps = _steps(stage, repository)
+        if len(steps) > 1:
+            raise StageError(f"the stage of {stage.part} stands on a directory", hint="begin it on a revision, or on nothing")
+        contents = _contents_of_stage(stage, steps[0].becomes)
+        parcel = handover.Parcel(
+            stage.part,
+            base.id if base else None,
+            base.root if base else None,
+            steps[0].changes,
+            stage.upper,
+            steps[0].becomes,
+            stage.identifier,
+            contents_document(contents),
+        )
+        handover.write(parcel, file, key)
+        return parcel
+
+
+def from_bundle(
+    layer: Layer,
+    part: Part,
+    repository: Repository,
+    file: Path,
+    keys: Sequence[PublicKey],
+    announce: Callable[[Section], None] = lambda _: None,
+) -> Published:
+    """Publish a bundle, if its signature, the head that it expects, and every digest hold. Raises ``RepositoryError``."""
+    with (
+        tempfile.TemporaryDirectory(prefix="compatlayer-bundle-") as scratch,
+        handover.opened(file, tuple(keys), Path(scratch)) as (bundle, source),
+    ):
+        if bundle.part != part:
+            raise RepositoryError(f"{file.name} holds {bundle.part} at {bundle.part.prefix}, not {part} at {part.prefix}")
+        head = repository.head(part)
+        head_tree = repository.manifest(head, part) if head else None
+        stage = f"bundle {bundle.stage} {bundle.root}"
+        if head is not None and head.origin.stage == stage:
+            return Published(part, repository.name, None, None)
+        if (head and head.root) != bundle.base_root:
+            there = f"revision {head.number} ({head.root[:12]}) by {head.origin.operator}" if head else "nothing"
+            raise RepositoryError(
+                f"{file.name} was not made for what {repository.name} holds",
+                cause=f"it expects {bundle.base_root[:12] if bundle.base_root else 'nothing'}, there is {there}",
+                hint="make the change again on top of that",
+            )
+        tree = update(head_tree, bundle.changes, source) if head_tree else Manifest.of_tree(source)
+        if tree.root != bundle.root:
+            raise RepositoryError(f"{file.name} does not make the tree that was signed", cause=f"{tree.root}, not {bundle.root}")
+        contents = contents_from(bundle.contents, part)
+        change = Change(part, head, (Load(between(head_tree, tree), source, tree),), contents, stage)
+        return carry(layer, repository, change, announce)
+
+
+def from_tarball(
+    layer: Layer,
+    part: Part,
+    repository: Repository,
+    file: Path,
+    onto: Revision | None,
+    announce: Callable[[Section], None] = lambda _: None,
+) -> Published:
+    """Publish a layer that was built elsewhere, whole. ``onto`` names the head that it replaces. Raises ``RepositoryError``."""
+    with tempfile.TemporaryDirectory(prefix="compatlayer-tarball-") as scratch:
+        source = handover.unpack_tarball(file, part, Path(scratch))
+        head = repository.head(part)
+        tree = Manifest.of_tree(source)
+        head_tree = repository.manifest(head, part) if head else None
+        if head_tree is not None and _is_same(head_tree, tree):
+            return Published(part, repository.name, None, None)
+        if (head and head.id) != (onto and onto.id):
+            raise RepositoryError(
+                f"{file.name} would replace what {repository.name} holds",
+                cause=f"there is revision {head.number} by {head.origin.operator}" if head else "there is nothing",
+                hint=f"if that is meant: --onto {head.number}" if head else "leave --onto out",
+            )
+        contents = read_contents(inventories.read(source), [source], tree)
+        stage = f"tarball {file.name}"
+        change = Change(part, head, (Load(between(head_tree, tree), source, tree),), contents, stage)
+        return carry(layer, repository, change, announce)
 
 
 def base_name(repository: Repository, revision: Revision) -> str:
@@ -170,7 +275,7 @@ def contents_of(repository: Repository, revision: Revision | None, part: Part) -
     manifest = repository.manifest(revision, part)
     if manifest.get(str(changelog.CONTENTS)) is not None:
         with repository.source(revision, part, [str(changelog.CONTENTS)]) as tree:
-            return _contents_from(tree / changelog.CONTENTS, part)
+            return contents_from(json.loads((tree / changelog.CONTENTS).read_bytes()), part)
     below = [entry.path for entry in manifest if entry.path.startswith(f"{PACKAGE_DATABASE}/")]
     with repository.source(revision, part, below) as tree:
         return read_contents(inventories.read(tree), [tree], manifest)
@@ -196,10 +301,7 @@ def written(repository: Repository, part: Part, tree: Manifest, contents: Conten
     documents = {
         changelog.MARKDOWN: changelog.markdown(f"Changelog of {part.layer}, {part}", sections),
         changelog.DOCUMENT: json.dumps([one.to_document() for one in sections], indent=1, sort_keys=True) + "\n",
-        changelog.CONTENTS: json.dumps(
-            {"packages": inventories.to_document(contents.inventory), "sonames": sorted(contents.sonames)}, sort_keys=True
-        )
-        + "\n",
+        changelog.CONTENTS: json.dumps(contents_document(contents), sort_keys=True) + "\n",
     }
     with tempfile.TemporaryDirectory(prefix="compatlayer-publish-") as name:
         directory = Path(name)
@@ -243,9 +345,18 @@ def origin_of(section: Section, *, stage: str | None = None) -> Origin:
     return Origin(section.operator, section.commit, section.pull_request, stage=stage, changelog=section.to_document())
 
 
-def _contents_from(file: Path, part: Part) -> Contents:
+def contents_document(contents: Contents) -> dict[str, Any]:
+    """Contents as JSON has them."""
+    return {"packages": inventories.to_document(contents.inventory), "sonames": sorted(contents.sonames)}
+
+
+def contents_from(document: Mapping[str, Any], part: Part) -> Contents:
+    """The inverse. Raises ``RepositoryError`` for anything else."""
     try:
-        document = json.loads(file.read_bytes())
         return Contents(inventories.from_document(document["packages"]), frozenset(document["sonames"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise RepositoryError(f"{changelog.CONTENTS} in {part} cannot be understood", cause=repr(error)[:300]) from error
+        raise RepositoryError(f"what {part} says of its contents cannot be understood", cause=repr(error)[:300]) from error
+
+
+def _contents_of_stage(stage: Stage, tree: Manifest) -> Contents:
+    return read_contents(installed(stage), [stage.upper, *([stage.lower] if stage.lower else [])], tree)

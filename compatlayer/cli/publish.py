@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from compatlayer.cli.context import Session, global_options
 from compatlayer.errors import UsageError
+
+if TYPE_CHECKING:
+    from compatlayer.changelog import Section
+    from compatlayer.cli.repositories import Places
+    from compatlayer.stage import Stage
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _KEY = click.option("--key", type=_FILE, metavar="FILE", help="The private key (default: $COMPATLAYER_SIGNING_KEY, or our own).")
@@ -16,32 +22,65 @@ _KEY = click.option("--key", type=_FILE, metavar="FILE", help="The private key (
 
 @click.command()
 @click.option("--onto", metavar="REVISION", help="Replace this revision whole, though the stage was not begun on it.")
+@click.option(
+    "--to-bundle", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a signed bundle instead."
+)
+@click.option("--from-bundle", type=_FILE, metavar="FILE", help="Publish a bundle that a builder has handed over.")
+@click.option(
+    "--from-tarball", type=_FILE, metavar="FILE", help="Publish a whole layer that was built elsewhere (.tar.gz, .tar.zst)."
+)
+@_KEY
 @global_options
-def publish(onto: str | None) -> int:
+def publish(
+    onto: str | None, to_bundle: Path | None, from_bundle: Path | None, from_tarball: Path | None, key: Path | None
+) -> int:
     """Publish the stage to the test repository, as a new revision: all of it, or nothing.
 
-    What was written is read back before anybody can see it.
+    What was written is read back before anybody can see it. A builder that cannot reach the publisher writes a bundle; it is
+    published there if its signature (a key in keys/), the revision it was made for, and every digest hold.
     """
     from compatlayer import publish as publishing  # noqa: PLC0415
     from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.errors import StageError  # noqa: PLC0415
+    from compatlayer.report import changelogs  # noqa: PLC0415
     from compatlayer.report import revisions as report  # noqa: PLC0415
     from compatlayer.repository import TEST  # noqa: PLC0415
     from compatlayer.repository.deliver import take_up  # noqa: PLC0415
-    from compatlayer.stage import find_stage  # noqa: PLC0415
 
+    if sum(one is not None for one in (to_bundle, from_bundle, from_tarball)) > 1:
+        raise UsageError("--to-bundle, --from-bundle and --from-tarball exclude each other")
     session = Session()
     places = Places(session)
-    stage = find_stage(session.state, places.part)
-    if stage is None:
-        raise StageError(f"there is no stage of {places.part}", hint="begin one: compatlayer install")
     repository = places.repository(TEST)
+    if to_bundle is not None:
+        parcel = publishing.to_bundle(_stage(places), repository, to_bundle, places.signing_key(key))
+        session.say(f"{to_bundle}: {len(parcel.changes)} changes of {parcel.part}, {parcel.changes.size_bytes} bytes")
+        return 0
     if said := take_up(repository):
         session.say(said)
     replaced = places.revision(onto)[1] if onto else None
-    result = publishing.publish(session.layer, stage, repository, onto=replaced)
+
+    def announce(section: Section) -> None:
+        session.say(changelogs.one(section, session.error_paint))
+
+    if from_bundle is not None:
+        keys = places.trusted_keys()
+        result = publishing.from_bundle(session.layer, places.part, repository, from_bundle, keys, announce)
+    elif from_tarball is not None:
+        result = publishing.from_tarball(session.layer, places.part, repository, from_tarball, replaced, announce)
+    else:
+        result = publishing.publish(session.layer, _stage(places), repository, onto=replaced)
     sys.stdout.write(report.published(result, session.settings.format, session.paint))
     return 0
+
+
+def _stage(places: Places) -> Stage:
+    from compatlayer.errors import StageError  # noqa: PLC0415
+    from compatlayer.stage import find_stage  # noqa: PLC0415
+
+    stage = find_stage(places.session.state, places.part)
+    if stage is None:
+        raise StageError(f"there is no stage of {places.part}", hint="begin one: compatlayer install")
+    return stage
 
 
 @click.command()

@@ -41,11 +41,17 @@ class Repositories:
         self.opened = {}
 
     def repo(self, path):
-        if path not in self.opened:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            raise Refusal(f"{path} does not exist") from None
+        # An opened repository stays open however often its directory is replaced by another.
+        key = (path, status.st_dev, status.st_ino)
+        if key not in self.opened:
             repo = OSTree.Repo.new(Gio.File.new_for_path(path))
             repo.open(None)
-            self.opened[path] = repo
-        return self.opened[path]
+            self.opened[key] = repo
+        return self.opened[key]
 
     def init(self, path):
         """Make a bare-user repository: it keeps owners, modes and attributes beside plain files, and needs no root."""
