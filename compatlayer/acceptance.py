@@ -19,6 +19,7 @@ from compatlayer.errors import UsageError
 from compatlayer.stage import View
 
 if TYPE_CHECKING:
+    import pytest
     from testinfra.host import Host
 
 VARIABLE = "COMPATLAYER_CONNECTION"
@@ -34,17 +35,25 @@ def run(
     environment: Mapping[str, str],
     *,
     select: str | None = None,
+    packages: Sequence[str] = (),
     junit: Path | None = None,
     quiet: bool = False,
 ) -> int:
     """Run the layer's acceptance tests and return pytest's exit code; its output goes to this terminal.
 
-    ``select`` is an expression as ``pytest -k`` takes it. Raises ``UsageError`` when the layer has no tests.
+    ``select`` is an expression as ``pytest -k`` takes it. With ``packages`` (``category/name`` or ``name``) only tests that are
+    marked ``@pytest.mark.package("category/name", …)`` with one of them are run. Raises ``UsageError`` when the layer has no
+    tests.
     """
     directory = layer_root / DIRECTORY
     if not directory.is_dir():
         raise UsageError(f"{directory} does not exist", hint="put acceptance tests there: docs/guides/acceptance-tests.md")
-    connection = {"arguments": view.arguments, "environment": dict(environment), "prefix": str(part.prefix)}
+    connection = {
+        "arguments": view.arguments,
+        "environment": dict(environment),
+        "prefix": str(part.prefix),
+        "packages": packages,
+    }
     # testinfra's own plugin would connect to this machine; ours takes its place.
     plugins = ["-p", "no:pytest11.testinfra", "-p", "compatlayer.acceptance", "-p", "no:cacheprovider", "-p", "no:xdist"]
     arguments = [*plugins, "-c", os.devnull, "--rootdir", str(directory), "--tb=short", "--no-header"]
@@ -89,6 +98,27 @@ def connect(connection: Mapping[str, Any]) -> Host:
             )
 
     return Host(LayerBackend())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "package(name, ...): this test is about these packages (compatlayer test --package)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not about the packages asked for."""
+    wanted = set(json.loads(os.environ.get(VARIABLE, "{}")).get("packages", ()))
+    if not wanted:
+        return
+    chosen = [item for item in items if wanted & _packages(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+def _packages(item: pytest.Item) -> set[str]:
+    """What a test says it is about, with and without the category."""
+    named = {str(name) for marker in item.iter_markers("package") for name in marker.args}
+    return named | {name.rpartition("/")[2] for name in named}
 
 
 def _fixture() -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from compatlayer.verifying import Places
 
 FINDINGS = 4
+_SELECTING = '-k takes an expression, as pytest does; --package wants tests marked @pytest.mark.package("category/name")'
 
 
 @click.command()
@@ -161,10 +162,11 @@ def _kept(findings: Iterator[Finding], kept: list[Finding]) -> Iterator[Finding]
 
 @click.command()
 @click.option("-k", "select", metavar="EXPRESSION", help="Only tests whose names match, as pytest -k.")
+@click.option("--package", "packages", metavar="NAME", multiple=True, help="Only tests about this package (repeatable).")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a JUnit report.")
 @click.option("--revision", metavar="R", help="A published revision instead of the stage: NUMBER, TAG, production:TAG, …")
 @global_options
-def test(select: str | None, junit: Path | None, revision: str | None) -> int:
+def test(select: str | None, packages: tuple[str, ...], junit: Path | None, revision: str | None) -> int:
     """Run the layer's acceptance tests (tests/layer/ beside layer.yaml) inside the layer.
 
     Exit code 4 when one fails.
@@ -187,11 +189,12 @@ def test(select: str | None, junit: Path | None, revision: str | None) -> int:
         view,
         entering.environment(part, os.environ),
         select=select,
+        packages=packages,
         junit=junit.absolute() if junit else None,
         quiet=session.settings.quiet,
     )
     if code == acceptance.NO_TESTS:
-        raise UsageError("no acceptance test was selected", hint="compatlayer test -k takes an expression, as pytest does")
+        raise UsageError("no acceptance test was selected", hint=_SELECTING)
     return 0 if code == acceptance.PASSED else FINDINGS
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.package("dev-lang/lua", "dev-lua/luaposix", "dev-lua/luafilesystem", "dev-lua/lua-term")
+
 
 @pytest.mark.parametrize("name", ["posix", "posix.unistd", "lfs", "term"])
 def test_a_module_is_loaded_from_the_layer(host: Any, prefix: str, name: str) -> None:

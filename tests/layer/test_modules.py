@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.package("sys-cluster/lmod")
+
 
 def test_module_avail_lists_the_layers_own_module(host: Any) -> None:
     listed = host.run("module --terse avail 2>&1")
