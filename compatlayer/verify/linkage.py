@@ -111,6 +111,8 @@ class _Linkage:
         self._is_closed = self._closed()
         loader = self._loader() if self._is_closed else Loader((), {})
         self._libraries = Libraries(self._objects, links, self._prefix, loader, self._follow)
+        # Libraries that a package has installed, and that somebody has removed since.
+        self._gone = {one.path.rpartition("/")[2]: one for one in context.pass_.absent if ".so" in one.path}
         # soname without its version → the libraries that have it, to tell a replaced library from one that never was.
         self._stems: dict[str, list[str]] = {}
         for path, elf in self._objects.items():
@@ -198,6 +200,8 @@ class _Linkage:
         elif elsewhere:
             kind = findings.LibraryOutOfReach if load.program else findings.PluginLibraryOutOfReach
             actual = f"{elsewhere[0]}, where the loader does not look{by}"
+        elif gone := self._gone.get(load.name):
+            kind, actual = findings.LibraryMissing, f"{gone.path} of {gone.record.package} to be gone{by}"
         elif replacing := [path for path in self._stems.get(_stem(load.name), ()) if self._is_for(path, load.object)]:
             # On a guest the host may still have it, but nobody who built this meant that.
             kind, newest = findings.SonameReplaced, max(replacing, key=by_path)

@@ -82,7 +82,7 @@ class LibraryMissing(LinkageFinding):
     """A program or library needs a shared library that is nowhere in the layer.
 
     It does not start, or is loaded from the host where that happens to have it. The package that brings the library was removed,
-    or is missing from RDEPEND.
+    or lost files, or is missing from RDEPEND.
     """
 
     identifier: ClassVar[str] = "library-missing"
