@@ -214,8 +214,6 @@ class _Reader:
             for block in self._content(item.size_bytes):
                 digester.update(block)
                 target.write(block)
-            target.flush()
-            os.fsync(target.fileno())
         wrong = hashes.difference(item.size_bytes, digester.digests(), item.size_bytes, item.hashes)
         if wrong:
             raise _Refused(f"{item.name}: {wrong}")

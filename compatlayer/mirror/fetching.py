@@ -102,44 +102,48 @@ class Fetching:
 
     def _step(self, session: requests.Session, job: Job) -> None:
         """One attempt for one job: from the store itself first, then from the source that is next."""
-        host, reached = job.host, None
-        try:
-            if not job.settled:
-                job.settled = True
+        if not job.settled:
+            job.settled = True
+            try:
                 if self.store.settle(job.wanted):
                     self._received(job.wanted.size_bytes)
                     self._done(job, Got(job.wanted.name, job.wanted.size_bytes, "", ""))
                 else:
                     self._go_on(job)
-                return
-            reached = self._attempt(session, job)
+            finally:
+                self.queue.release("", reached=None)
+            return
+        wanted, source, host, reached = job.wanted, job.sources[0], job.host, None
+        part = Part(self.store.incoming / f"{wanted.name[:180]}.{_short(wanted)}")
+        try:
+            reached, digests = self._attempt(session, job, part)
         finally:
+            # Before the file is brought to the disk, so that the host has something to do meanwhile.
             self.queue.release(host, reached=reached)
+        if digests is not None:
+            if self.queue.stopped:
+                raise Stopped
+            self.store.accept(part.path, wanted, digests, origin=source.origin, url=source.url)
+            part.note.unlink(missing_ok=True)
+            self._done(job, Got(wanted.name, wanted.size_bytes, source.origin, source.url))
 
-    def _attempt(self, session: requests.Session, job: Job) -> bool | None:
-        """Try the present source; returns whether its host answered, None when it was not asked."""
+    def _attempt(self, session: requests.Session, job: Job, part: Part) -> tuple[bool | None, dict[str, str] | None]:
+        """Try the present source; returns whether its host answered (None: it was not asked), and the digests of what came."""
         source, wanted = job.sources[0], job.wanted
         if self.queue.is_down(job.host):
             job.note(f"not tried: {job.host} does not answer")
             job.next_source()
             self._go_on(job)
-            return None
-        part = Part(self.store.incoming / f"{wanted.name[:180]}.{_short(wanted)}")
+            return None, None
         try:
-            digests = transfer.get(session, source.url, part, wanted, self.options.patience, self._received)
+            return True, transfer.get(session, source.url, part, wanted, self.options.patience, self._received)
         except TransferError as error:
             self._failed(job, error)
-            return not error.unreachable
+            return not error.unreachable, None
         except OSError as error:
             if transfer.is_full(error):
                 part.discard()  # makes a little room, so that the index can still be written
             raise
-        if self.queue.stopped:
-            raise Stopped
-        self.store.accept(part.path, wanted, digests, origin=source.origin, url=source.url)
-        part.note.unlink(missing_ok=True)
-        self._done(job, Got(wanted.name, wanted.size_bytes, source.origin, source.url))
-        return True
 
     def _failed(self, job: Job, error: TransferError) -> None:
         """Decide whether the same source is tried again, and when."""

@@ -109,7 +109,7 @@ class Store:
         return self._link_same_content(wanted)
 
     def accept(self, temporary: Path, wanted: Wanted, digests: Mapping[str, str], *, origin: str, url: str) -> Entry:
-        """Give a file its name. The caller wrote and fsynced it; ``digests`` are all of ``wanted.hashes``, computed.
+        """Bring a file to the disk, then give it its name. ``digests`` are all of ``wanted.hashes``, computed by the caller.
 
         Raises ``ValueError`` should they differ after all, ``OSError`` when the file system refuses.
         """
@@ -117,7 +117,12 @@ class Store:
         wrong = hashes.difference(status.st_size, digests, wanted.size_bytes, wanted.hashes)
         if wrong or not digests:
             raise ValueError(f"{wanted.name} is not to be accepted: {wrong or 'nothing was computed'}")
-        temporary.chmod(0o644)
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         at = now_utc()
         entry = Entry(
             name=wanted.name, size_bytes=status.st_size, hashes=dict(digests), mtime_ns=status.st_mtime_ns, origin=origin,

@@ -94,7 +94,7 @@ def new_session() -> requests.Session:
 def get(
     session: requests.Session, url: str, part: Part, wanted: Wanted, patience: Patience, received: Callable[[int], None]
 ) -> dict[str, str]:
-    """Fetch ``wanted`` from ``url`` into ``part``, fsynced; returns its digests, which match.
+    """Fetch ``wanted`` from ``url`` into ``part``; returns its digests, which match. It is not fsynced yet.
 
     ``received`` is called with the number of bytes of each chunk (negative when bytes are thrown away) and may raise ``Stopped``.
     Raises ``TransferError``; ``OSError`` only when the part cannot be written.
@@ -211,12 +211,12 @@ class _Download:
                     if moved < self.patience.slow_bytes_s * elapsed:
                         raise TransferError(f"too slow: {moved / elapsed:.0f} bytes a second", again=True)  # noqa: TRY301
                     since, moved = time.monotonic(), 0
-            return self._finish(descriptor, done, resumed=offset > 0)
+            return self._finish(done, resumed=offset > 0)
         except BaseException:
             self.received(-counted)
             raise
 
-    def _finish(self, descriptor: int, done: int, *, resumed: bool) -> dict[str, str]:
+    def _finish(self, done: int, *, resumed: bool) -> dict[str, str]:
         if done < self.wanted.size_bytes:
             raise TransferError(f"it ended after {done} of {self.wanted.size_bytes} bytes", again=True)
         digests = self.digester.digests()
@@ -225,7 +225,6 @@ class _Download:
             self.part.discard()
             where = " after it was resumed" if resumed else ""
             raise TransferError(f"{wrong}{where}", again=resumed, fresh=resumed)
-        os.fsync(descriptor)
         return digests
 
     def _finish_part(self, size: int) -> dict[str, str]:
@@ -233,7 +232,7 @@ class _Download:
         descriptor = os.open(self.part.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             self.digester.copy_from(descriptor, size)
-            digests = self._finish(descriptor, size, resumed=True)
+            digests = self._finish(size, resumed=True)
             self.received(size)
             return digests
         finally:
@@ -268,7 +267,6 @@ def _copy(url: str, part: Part, wanted: Wanted, received: Callable[[int], None])
             wrong = hashes.difference(counted, digests, wanted.size_bytes, wanted.hashes)
             if wrong:
                 raise TransferError(wrong)
-            os.fsync(target)
             return digests
         finally:
             os.close(target)

@@ -83,7 +83,7 @@ def test_a_fill_killed_at_random_moments_is_completed_by_the_next(tmp_path: Path
         process.send_signal(signal.SIGKILL)
         process.communicate()
         with Store(root) as store:
-            only_verified(store)
+            only_verified(store, killed=True)
     done = start("print(len(run(sys.argv[1]).missing))", root, listed)
     out, err = done.communicate()
     assert (done.returncode, out) == (0, "0\n"), f"seed {seed}: {err}"
