@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from compatlayer import changelog
@@ -16,6 +17,8 @@ from compatlayer.repository.deliver import Delivery, Load, deliver
 from compatlayer.tree.between import between
 from compatlayer.tree.rows import Row, rows_between
 
+# How long a revision whose tag went can still be had back.
+GRACE = timedelta(days=14)
 # CernVM-FS advises fewer than 50 named snapshots in a repository, all parts together.
 MOST_TAGS = 49
 KEPT_OF_EACH_PART = 3
@@ -112,3 +115,35 @@ def retention(
     room = max(most - len(kept), 0)
     kept += [Kept(name, f"there is room for {most} tags") for name, _ in candidates[:room]]
     return tuple(name for name, _ in reversed(candidates[room:])), tuple(kept)
+
+
+def tags_of(repository: Repository, parts: Sequence[Part]) -> list[tuple[str, Revision, str]]:
+    """Every tag of a repository's revisions: name, revision, part."""
+    return [(tag, one, str(part)) for part in parts for one in repository.revisions(part) for tag in one.tags]
+
+
+def in_use(test: Repository, production: Repository | None, parts: Sequence[Part]) -> tuple[str, ...]:
+    """Identities of the heads, and the roots that production holds: their tags stay."""
+    heads = [one.head(part) for part in parts for one in (test, production) if one is not None]
+    live = production.head if production is not None else None
+    roots = [head.root for part in parts if live is not None and (head := live(part)) is not None]
+    return (*(head.id for head in heads if head is not None), *roots)
+
+
+def keep_few(repository: Repository, parts: Sequence[Part], live: Sequence[str], most: int = MOST_TAGS) -> tuple[str, ...]:
+    """Let the oldest tags go that are too many, and collect what nothing needs then; returns the tags that went.
+
+    ``parts`` are all parts of the repository. What a tag, a head, or the grace period needs is kept.
+    """
+    found = tags_of(repository, parts)
+    gone, _ = retention(found, live, most)
+    if not gone:
+        return ()
+    youngest = datetime.now(UTC) - GRACE
+    for tag in gone:
+        repository.untag(tag)
+    named = {one.id for tag, one, _ in found if tag not in gone}
+    grace = {one.id: one for _, one, _ in found if one.id not in named and one.created_at_utc > youngest}
+    # A backend that keeps nothing without a name keeps no grace period either.
+    repository.collect_garbage(list(grace.values()) if repository.kind == "ostree" else [])
+    return gone

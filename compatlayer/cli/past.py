@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from compatlayer.cli.context import Session, global_options
 from compatlayer.errors import UsageError
 
+if TYPE_CHECKING:
+    from compatlayer.repository.base import Repository
+
 _REPOSITORIES = ("test", "production")
 
 
 @click.command()
+@click.option("--tags", is_flag=True, help="Instead: every tag of both repositories, and why it is kept.")
 @global_options
-def history() -> int:
+def history(tags: bool) -> int:
     """Both repositories side by side: which test revision is in production, since when, by whom."""
     from compatlayer import past  # noqa: PLC0415
     from compatlayer.cli.repositories import Places  # noqa: PLC0415
@@ -23,6 +28,12 @@ def history() -> int:
 
     session = Session()
     places = Places(session)
+    if tags:
+        live = past.in_use(places.repository(TEST), places.production, places.parts)
+        names = [name for name in _REPOSITORIES if name in session.layer.repositories]
+        kept = {name: past.retention(past.tags_of(places.repository(name), places.parts), live)[1] for name in names}
+        sys.stdout.write(report.tags(kept, session.settings.format))
+        return 0
     found = past.history(places.repository(TEST), places.production, places.part)
     sys.stdout.write(report.history(found, session.settings.format, session.paint))
     return 0
@@ -39,7 +50,7 @@ def diff(first: str, second: str, files: bool) -> int:
     from compatlayer.cli.repositories import Places  # noqa: PLC0415
     from compatlayer.report import changelogs, changes  # noqa: PLC0415
 
-    session = Session()
+    session = Session((changes if files else changelogs).RENDERERS)
     places = Places(session)
     pair = places.revision(first), places.revision(second)
     if files:
@@ -60,7 +71,7 @@ def changelog(span: str, repository: str) -> int:
     from compatlayer.cli.repositories import Places  # noqa: PLC0415
     from compatlayer.report import changelogs  # noqa: PLC0415
 
-    session = Session()
+    session = Session(changelogs.RENDERERS)
     places = Places(session)
     if span:
         first, dots, second = span.partition("..")
@@ -77,8 +88,10 @@ def changelog(span: str, repository: str) -> int:
 @click.command()
 @click.argument("tag")
 @click.option("--repository", "name", type=click.Choice(_REPOSITORIES), default="production", help="Where to go back.")
+@click.option("--whole-repository", is_flag=True, help="CernVM-FS's own rollback: all parts, and every newer tag is lost.")
+@click.option("--yes", is_flag=True, help="Do not ask, with --whole-repository.")
 @global_options
-def rollback(tag: str, name: str) -> int:
+def rollback(tag: str, name: str, whole_repository: bool, yes: bool) -> int:
     """Restore the part from the revision TAG, by a new revision with exactly its content.
 
     Other parts of the repository are not touched.
@@ -93,6 +106,8 @@ def rollback(tag: str, name: str) -> int:
     repository = places.repository(name)
     if said := _take_up(places, name):
         session.say(said)
+    if whole_repository:
+        return _rewind(session, repository, tag, yes=yes)
     target = find(repository, places.part, tag)
     revision, section = past.rollback(session.layer.root, repository, places.part, target)
     if revision is not None and name == "production":
@@ -130,8 +145,31 @@ def abort(name: str | None) -> int:
 
     session = Session()
     places = Places(session)
+    done = {}
     for one in [name] if name else [each for each in _REPOSITORIES if each in session.layer.repositories]:
-        session.say(_take_up(places, one) or f"nothing is open in {one}")
+        done[one] = _take_up(places, one) or f"nothing is open in {one}"
+        session.say(done[one])
+    if session.settings.format == "json":
+        session.give(done, "")
+    return 0
+
+
+def _rewind(session: Session, repository: Repository, tag: str, *, yes: bool) -> int:
+    """The backend's own rollback, after saying what it would take away."""
+    from compatlayer.repository.cvmfs import CvmfsRepository  # noqa: PLC0415
+
+    if not isinstance(repository, CvmfsRepository):
+        raise UsageError(f"{repository.name} is no CernVM-FS repository", hint="leave --whole-repository out")
+    lost = repository.newer_than(tag)
+    session.say(f"rewinding all of {repository.domain} to {tag} takes these tags away, and what their parts changed since:")
+    for name in lost or ["none"]:
+        session.say(f"  {name}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("rewinding a whole repository needs a person's yes", hint="say --yes")
+        click.confirm(f"Rewind {repository.domain}, with everything in it?", abort=True, err=True)
+    repository.rewind(tag)
+    session.say(f"{repository.domain} stands at {tag}")
     return 0
 
 

@@ -54,6 +54,7 @@ def publish(
     if to_bundle is not None:
         parcel = publishing.to_bundle(_stage(places), repository, to_bundle, places.signing_key(key))
         session.say(f"{to_bundle}: {len(parcel.changes)} changes of {parcel.part}, {parcel.changes.size_bytes} bytes")
+        session.give({"part": str(parcel.part), "changes": len(parcel.changes), "file": str(to_bundle)}, str(to_bundle))
         return 0
     if said := take_up(repository):
         session.say(said)
@@ -70,6 +71,8 @@ def publish(
     else:
         result = publishing.publish(session.layer, _stage(places), repository, onto=replaced)
     sys.stdout.write(report.published(result, session.settings.format, session.paint))
+    if result.revision is not None:
+        places.keep_few_tags(repository)
     return 0
 
 
@@ -113,6 +116,8 @@ def promote(revision: str, overrides: tuple[str, ...], full_readback: bool, key:
     reasons = dict(_override(text) for text in overrides)
     result = promoting.promote(question, own, reasons, full_readback=full_readback)
     sys.stdout.write(report.promoted(result, session.settings.format, session.paint))
+    if result.revision is not None:
+        places.keep_few_tags(question.production)
     return 0
 
 
@@ -132,7 +137,7 @@ def approve(revision: str, comment: str, key: Path | None) -> int:
     question = places.question(revision, "")
     file = gates.approve(question, own, comment)
     session.say(f"approved revision {question.revision.number} of {places.part} with key {own.keyid[:12]}")
-    click.echo(file)
+    session.give({"part": str(places.part), "revision": question.revision.id, "key": own.keyid, "file": str(file)}, str(file))
     return 0
 
 

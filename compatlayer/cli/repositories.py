@@ -48,6 +48,20 @@ class Places:
         repository, revision = self.revision(name)
         return repository.tree(revision, self.part)
 
+    @property
+    def parts(self) -> list[Part]:
+        """Every part of the layer: they share its repositories."""
+        layer = self.session.layer
+        return [layer.part(version, target) for version in layer.versions for target in layer.targets]
+
+    def keep_few_tags(self, repository: Repository) -> None:
+        """Let go of tags that are too many for the repository, and say which."""
+        from compatlayer import past  # noqa: PLC0415
+
+        live = past.in_use(self.repository(TEST), self.production, self.parts)
+        if gone := past.keep_few(repository, self.parts, live):
+            self.session.say(f"{repository.name} let go of {len(gone)} old tags: {', '.join(gone)}")
+
     def question(self, name: str, publisher: str) -> Question:
         """What gates are asked about a test revision."""
         from compatlayer.gates import Question  # noqa: PLC0415

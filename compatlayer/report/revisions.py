@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compatlayer.changelog import Section
-from compatlayer.past import Lived
+from compatlayer.past import MOST_TAGS, Kept, Lived
 from compatlayer.promote import Checked, Promoted
 from compatlayer.publish import Published
 from compatlayer.report import changelogs
 from compatlayer.report.formats import pick, to_json
-from compatlayer.report.text import Paint, printable
+from compatlayer.report.text import Paint, count, printable
 from compatlayer.repository.base import Pending, Revision
 
 
@@ -110,6 +110,17 @@ def history(found: Sequence[Lived], format_name: str, paint: Paint) -> str:
             said = f"{what} {two.created_at_utc:%Y-%m-%d %H:%M} by {two.origin.operator}: {', '.join(two.tags)}"
             lines.append(paint.faint(f"{'':7}{printable(said)}"))
     return "\n".join([*lines, "* what production holds now", ""])
+
+
+def tags(found: Mapping[str, Sequence[Kept]], format_name: str) -> str:
+    """The tags that are kept in each repository, and why."""
+    if _wants_json(format_name):
+        return to_json({name: [{"tag": one.tag, "reason": one.reason} for one in kept] for name, kept in found.items()})
+    lines = []
+    for name, kept in found.items():
+        lines.append(f"{name}: {count(len(kept), 'tag')}, at most {MOST_TAGS}")
+        lines += [f"  {one.tag:40}  {one.reason}" for one in kept]
+    return "\n".join([*lines, ""])
 
 
 def pending(found: Mapping[str, Pending | None], format_name: str, paint: Paint) -> str:

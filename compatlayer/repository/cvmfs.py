@@ -204,6 +204,20 @@ class CvmfsRepository:
             )
         return found
 
+    def newer_than(self, tag: str) -> tuple[str, ...]:
+        """The tags that rewinding the whole repository to ``tag`` would take away. Raises ``RepositoryError``."""
+        tags = [one for one in self.server.tags() if not one.name.startswith("trunk")]
+        target = next((one for one in tags if one.name == tag), None)
+        if target is None:
+            raise RepositoryError(f"there is no tag {tag} in {self.name}", hint="compatlayer history --tags")
+        return tuple(one.name for one in tags if one.revision > target.revision)
+
+    def rewind(self, tag: str) -> None:
+        """CernVM-FS's own rollback: every part, and every newer tag is lost. Not a revision of any part."""
+        with self.ledger.hold(f"rewinding {self.name}"):
+            self.ledger.refuse_if_open()
+            self.server.rollback(tag)
+
     def whitelist_expires(self) -> datetime | None:
         """When the whitelist expires (its line ``E<time>``), where this machine has its file."""
         try:

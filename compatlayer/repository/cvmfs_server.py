@@ -52,10 +52,11 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A named snapshot: its root hash, when it was made, and its description."""
+    """A named snapshot: its root hash, the repository's revision, when it was made, and its description."""
 
     name: str
     root_hash: str
+    revision: int
     created_at_utc: datetime
     description: str
 
@@ -177,7 +178,7 @@ def _last(said: str) -> str:
 def _tagged(line: str) -> Tagged | None:
     """One line of ``tag -l -x``: name, root hash, size, revision, epoch, branch, description."""
     words = line.split(maxsplit=6)
-    if len(words) < 6 or not _ROOT_HASH.fullmatch(words[1]) or not words[4].isdecimal():
+    if len(words) < 6 or not _ROOT_HASH.fullmatch(words[1]) or not (words[3] + words[4]).isdecimal():
         return None
     created = datetime.fromtimestamp(int(words[4]), UTC)
-    return Tagged(words[0], words[1], created, words[6] if len(words) > 6 else "")
+    return Tagged(words[0], words[1], int(words[3]), created, words[6] if len(words) > 6 else "")

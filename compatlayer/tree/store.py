@@ -86,7 +86,8 @@ class ManifestStore:
             record, children = self._parse(content)
         except (ValueError, TypeError) as error:
             raise self._altered(digest) from error
-        if _digest(record, children) != digest:
+        # Rendered again, since JSON and hexadecimal digits can be written in more than one way.
+        if _digest(record, children) != digest or _rendered(record, children) != content:
             raise self._altered(digest)
         return record, children
 
@@ -195,12 +196,16 @@ def _new_rows(node: _Node, store: ManifestStore, known: set[bytes]) -> Iterator[
 
 
 def _row(node: _Node) -> bytes:
-    lines = [node.record]
-    assert node.children is not None
-    for name, child in node.children.items():
+    assert node.children is not None, "only directories have rows"
+    return _rendered(node.record, node.children)
+
+
+def _rendered(record: bytes, children: dict[str, _Node]) -> bytes:
+    lines = [record]
+    for name, child in children.items():
         is_directory = isinstance(child, _StoredNode) or child.children is not None
-        record = b"null" if is_directory else child.record
-        lines.append(b'[%b,"%b",%b]' % (canonical_json(name), child.digest.hex().encode(), record))
+        own = b"null" if is_directory else child.record
+        lines.append(b'[%b,"%b",%b]' % (canonical_json(name), child.digest.hex().encode(), own))
     return b"\n".join(lines)
 
 
