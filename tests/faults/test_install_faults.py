@@ -69,7 +69,7 @@ def test_an_install_killed_or_interrupted_in_a_compile_goes_on_and_ends_in_the_s
     assert [one["package"] for one in rest.document["actions"]] == ["app-misc/second", "app-misc/third"]
     assert layer.content() == expected
     assert not (layer.stage / "journal").exists()
-    assert layer.run("verify").out == "no findings\n"
+    assert layer.run("verify").out.startswith("no findings")
 
 
 def test_an_install_killed_in_a_merge_goes_on_and_leaves_nothing_of_it(layer: TinyLayer) -> None:
@@ -102,7 +102,7 @@ def test_an_install_killed_in_a_merge_goes_on_and_leaves_nothing_of_it(layer: Ti
     rest = layer.install()
     assert [(one["action"], one["package"]) for one in rest.document["actions"]] == [("upgrade", "app-misc/replaced")]
     assert layer.content() == expected
-    assert layer.run("verify").out == "no findings\n"
+    assert layer.run("verify").out.startswith("no findings")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_a_layer_is_planned_installed_verified_entered_and_dropped(anyones_layer
     roles = [event["step"] for event in full.events if event["event"] == "step-finished" and event["outcome"] == "unchanged"]
     assert {"role portage_config", "role package_set", "role provenance"} <= set(roles)
 
-    assert layer.run("verify").out == "no findings\n"
+    assert layer.run("verify").out.startswith("no findings")
     assert layer.run("enter", "--", "cat", f"{PREFIX}/usr/share/tiny/wanted-0").out == "1\n"
     assert "usr/share/tiny/wanted-0" in layer.run("stage", "diff").out
     stages = layer.run("--format", "json", "stage", "list").document["stages"]
@@ -291,7 +291,7 @@ def test_a_stage_over_a_tree_installs_the_difference_only(layer: TinyLayer) -> N
     assert {path: path.lstat().st_mtime_ns for path in sorted(below.rglob("*"))} == before
     assert layer.install().document["skipped"]
     assert layer.run("enter", "--", "ls", f"{PREFIX}/usr/share/tiny").out == "above-0\nbelow-0\n"
-    assert layer.run("verify").out == "no findings\n"
+    assert layer.run("verify").out.startswith("no findings")
 
 
 def test_without_a_view_the_prefix_itself_is_built_in(layer: TinyLayer) -> None:
