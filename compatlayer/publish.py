@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,10 +59,13 @@ def publish(layer: Layer, stage: Stage, repository: Repository, *, onto: Revisio
         if head is not None and _is_same(repository.manifest(head, stage.part), tree):
             return Published(stage.part, repository.name, None, None)
         _refuse_other_head(stage, repository, head, base, onto)
-        if head is not None:
-            steps = [Load(between(repository.manifest(head, stage.part), tree), stage.upper, tree)]
-        change = Change(stage.part, head, tuple(steps), _contents_of_stage(stage, tree), stage.identifier)
-        return carry(layer, repository, change)
+        contents = _contents_of_stage(stage, tree)
+        if head is None:
+            return carry(layer, repository, Change(stage.part, head, tuple(steps), contents, stage.identifier))
+        # What was taken back since an earlier publish of this stage is in its lower tree, not in the upper one.
+        with nullcontext(stage.upper) if base == head else stage.seen() as source:
+            load = Load(between(repository.manifest(head, stage.part), tree), source, tree)
+            return carry(layer, repository, Change(stage.part, head, (load,), contents, stage.identifier))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +217,9 @@ def _refuse_other_head(
         return  # a whole tree, and the operator knows what it replaces
     if (base and base.id) == (head and head.id):
         return
-    if head is not None and head.origin.stage == stage.identifier and base is None:
-        return  # a plain stage that was published before
+    since = [one for one in repository.revisions(stage.part) if base is None or one.number > base.number]
+    if since and all(one.origin.stage == stage.identifier for one in since):
+        return  # all that was published since is this stage's own
     there = f"revision {head.number} by {head.origin.operator}: {head.message}" if head else "nothing"
     again = f"compatlayer stage drop --yes && compatlayer install --over {repository.name}"
     hint = f"make the change on top of it: {again}"
