@@ -45,7 +45,7 @@ def generate(directory: Path, shape: Shape) -> Path:
     """
     stamp = directory / "shape.json"
     tree = directory / HOME[1:]
-    wanted = json.dumps(asdict(shape))
+    wanted = json.dumps(asdict(shape) | {"edition": 2})
     if stamp.is_file() and stamp.read_text() == wanted:
         return tree
     if directory.exists() and any(directory.iterdir()):
@@ -65,6 +65,7 @@ def _package(tree: Path, number: int, files: int, dice: random.Random, noise: by
     entry.mkdir(parents=True)
     lines: list[str] = []
     made: set[str] = set()
+    latest: dict[str, str] = {}
     for index in range(files):
         # Every twentieth package has a deeper tree, as language runtimes do.
         place = PLACES[index % len(PLACES)].format(name=name, version=version)
@@ -77,12 +78,13 @@ def _package(tree: Path, number: int, files: int, dice: random.Random, noise: by
                 (tree / above).mkdir(parents=True, exist_ok=True)
                 lines.append(f"dir {HOME}/{above}\n")
         path = f"{place}/file{index:05d}.dat"
-        if index % 25 == 24:
-            target = f"file{index - len(PLACES):05d}.dat"
+        target = latest.get(place)
+        if index % 25 == 24 and target:
             (tree / path).symlink_to(target)
             os.utime(tree / path, (MTIME_S, MTIME_S), follow_symlinks=False)
             lines.append(f"sym {HOME}/{path} -> {target} {MTIME_S}\n")
             continue
+        latest[place] = f"file{index:05d}.dat"
         content = _content(dice, noise, f"{path}\n".encode())
         with open(tree / path, "wb") as file:
             file.write(content)
