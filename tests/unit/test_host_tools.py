@@ -10,22 +10,32 @@ import pytest
 from compatlayer.resources import PACKAGE
 
 SCRIPT = PACKAGE.parent / "tools/host-tools"
-# What stands before the heredoc's end: program, Debian's package, Fedora's package.
+# What stands before the heredoc's end: program or patterns of a file, Debian's package, Fedora's package.
 TABLE = [line.split() for line in SCRIPT.read_text().partition("<<'EOF'\n")[2].partition("\nEOF")[0].splitlines()]
 
 
 class Machine:
-    """A PATH of our own: every program of the table, none of which is ever called, and fakes that write down how they were."""
+    """A PATH and files of our own: everything of the table, none of which is ever called, and fakes that write down how they were."""
 
     def __init__(self, directory: Path, *, user_id: int) -> None:
         self.bin = directory / "bin"
         self.calls = directory / "calls"
         self.bin.mkdir()
+        self.root = directory / "root"
         for program, _, _ in TABLE:
-            self.fake(program, "exit 99")
+            if program.startswith("/"):
+                file = self.file(program)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+            else:
+                self.fake(program, "exit 99")
         for program in ("sh", "cat", "env"):
             self.link(program)
         self.fake("id", f"echo {user_id}")
+
+    def file(self, patterns: str) -> Path:
+        """A file that the last of the patterns matches."""
+        return self.root / patterns.rpartition("|")[2].lstrip("/").replace("*", "64")
 
     def link(self, program: str) -> None:
         real = shutil.which(program)
@@ -44,7 +54,7 @@ class Machine:
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", SCRIPT, *args], env={"PATH": str(self.bin)}, capture_output=True, text=True, check=False
+            ["/bin/sh", SCRIPT, *args], env={"PATH": str(self.bin), "HOST_ROOT": str(self.root)}, capture_output=True, text=True, check=False
         )
 
     @property
@@ -114,6 +124,16 @@ def test_an_installation_that_does_not_bring_the_program_is_not_taken_for_succes
     assert done.returncode == 1
     assert "needs: ostree\n" in done.stderr
     assert machine.called.endswith("apt-get install -y -qq --no-install-recommends ostree\n")
+
+
+def test_a_library_without_a_program_is_missed_too(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, user_id=1000)
+    patterns = next(row[0] for row in TABLE if "OSTree" in row[0])
+    machine.file(patterns).unlink()
+    assert "needs: OSTree-1.0.typelib\n" in machine.run().stderr
+    (debian := machine.root / "usr/lib/x86_64-linux-gnu/girepository-1.0/OSTree-1.0.typelib").parent.mkdir(parents=True)
+    debian.touch()
+    assert machine.run().returncode == 0
 
 
 def test_every_program_has_a_package_in_both_families() -> None:
