@@ -17,6 +17,7 @@ from compatlayer import converge, process
 from compatlayer.closures import resolve
 from compatlayer.converge import Places, Work
 from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
+from compatlayer.engine import host as machine
 from compatlayer.engine import native
 from compatlayer.errors import ConvergeError
 from compatlayer.gentoo import inventory as inventories
@@ -69,7 +70,7 @@ def prepare(
 ) -> Work:
     """Decide: the selection, its closure, and the plan against what the stage holds now. Changes nothing but the state's cache.
 
-    Raises ``ResolveError`` when Portage finds no way, ``HostError`` when this machine lacks what the engine needs.
+    Raises ``ResolveError`` when Portage finds no way, ``HostError`` when an adopted prefix is not on this machine.
     """
     chosen = select(layer, version, target)
     closure = resolve(chosen, state)
@@ -98,8 +99,9 @@ def installed(stage: Stage, *, bind: bool = True) -> Inventory:
 def install(layer: Layer, version: Version, target: Target, state: Path, options: Options, monitor: Monitor) -> Result:
     """Converge the stage of one part to its declaration and return what was done.
 
-    Raises ``LockHeldError`` when another run works on the stage, ``DistfileError`` when a source file cannot be had, and
-    ``ConvergeError`` when a role fails, or when what is installed afterwards is not what was planned.
+    Raises ``LockHeldError`` when another run works on the stage, ``HostError`` when this machine lacks programs that building
+    needs, ``DistfileError`` when a source file cannot be had, and ``ConvergeError`` when a role fails, or when what is installed
+    afterwards is not what was planned.
     """
     began = time.monotonic()
     how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
@@ -112,6 +114,7 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
         expected = converge.stamp(work, stage, bind=options.bind)
         if work.plan.is_empty and not options.full and converge.is_converged(stage, expected):
             return Result(part, work.plan, None, len(work.closure.packages), time.monotonic() - began, stage.directory, None)
+        machine.require(work.chosen.host)
         run_directory = converge.begin_run(state, "install", str(part).replace("/", "-"))
         monitor.tell(Note(f"log: {run_directory / 'logs'}"))
         builds = [action.comparison.package.id.cpv for action in work.plan if action.kind.builds]

@@ -64,7 +64,7 @@ class Selection:
 
 
 def select(layer: Layer, version: Version, target: Target) -> Selection:
-    """Choose what ``version`` declares for ``target``. Raises ``HostError`` when this machine lacks what it needs."""
+    """Choose what ``version`` declares for ``target``. What this machine lacks for building it is in ``host.missing``."""
     engine = engine_for(version.engine)
     packages = tuple(package for one in version.sets for package in one.for_target(target.name))
     return Selection(layer, version, layer.part(version, target), packages, engine, engine.probe())

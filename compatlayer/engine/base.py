@@ -23,6 +23,7 @@ class Host:
     """What this machine is and has, as far as a build depends on it.
 
     ``versions`` are upstream version numbers by program name; a program that was looked for and is missing is absent.
+    ``missing`` names the programs without which nothing can be built here; resolving does not need them.
     """
 
     user: str
@@ -31,6 +32,7 @@ class Host:
     gid: int
     cpu_count: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Engine(Protocol):
     name: EngineName
 
     def probe(self) -> Host:
-        """Look at this machine. Raises ``HostError`` naming everything that is missing and how to install it."""
+        """Look at this machine."""
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """The engine's own files by path below ``etc/portage``; ``declared`` are the names that the layer installs."""

@@ -25,7 +25,7 @@ class GuestEngine:
     name = EngineName.GUEST
 
     def probe(self) -> Host:
-        """Look at this machine. Raises ``HostError`` naming every missing program and how to install it."""
+        """Look at this machine, and for every program that a build needs."""
         return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED])
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
@@ -39,9 +39,12 @@ class GuestEngine:
             "CPPFLAGS": f"-I{part.prefix}/usr/include",
             "LDFLAGS": f"-Wl,-O1 -Wl,--as-needed -L{libraries} -Wl,-rpath,{libraries}",
             "GENTOO_MIRRORS": "",
-            "USE": "prefix-guest",
         }
-        files = {PurePosixPath("make.conf/00-engine"): settings.make_conf(self.name, variables)}
+        files = {
+            PurePosixPath("make.conf/00-engine"): settings.make_conf(self.name, variables),
+            # Forced, as Gentoo's own guest profiles have it: a USE in the layer's make.conf takes the place of one before it.
+            PurePosixPath("profile/use.force/00-engine"): b"prefix-guest\n",
+        }
         return files | dict(settings.package_provided(host, declared))
 
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:

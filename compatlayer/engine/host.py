@@ -27,10 +27,7 @@ ASK: Mapping[str, tuple[str, ...]] = {
 
 
 def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
-    """Describe this machine. ``needed`` programs must be there (else ``HostError``, naming all missing); ``useful`` may be."""
-    missing = [name for name in needed if shutil.which(name, path=process.SYSTEM_PATH) is None]
-    if missing:
-        raise missing_programs(missing)
+    """Describe this machine. ``needed`` programs that it lacks are told as missing; ``useful`` ones need not be there."""
     present = [name for name in (*needed, *useful) if shutil.which(name, path=process.SYSTEM_PATH)]
     with ThreadPoolExecutor(8) as pool:
         versions = dict(zip(present, pool.map(_version, present), strict=True))
@@ -42,7 +39,14 @@ def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
         gid=gid,
         cpu_count=len(os.sched_getaffinity(0)),
         versions=versions,
+        missing=tuple(name for name in needed if name not in present),
     )
+
+
+def require(host: Host) -> None:
+    """Raises ``HostError``, naming every missing program and how to install it, when this machine cannot build."""
+    if host.missing:
+        raise missing_programs(host.missing)
 
 
 def missing_programs(names: Sequence[str]) -> HostError:

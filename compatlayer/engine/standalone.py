@@ -33,7 +33,7 @@ class StandaloneEngine:
     name = EngineName.STANDALONE
 
     def probe(self) -> Host:
-        """Look at this machine. Raises ``HostError`` naming every missing program and how to install it."""
+        """Look at this machine, and for every program that a build needs."""
         return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED])
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
