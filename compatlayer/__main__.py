@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from compatlayer.errors import CompatlayerError
+from compatlayer.errors import CompatlayerError, UsageError
+
+if TYPE_CHECKING:
+    from click import ClickException
 
 INTERRUPTED = 130
 BUG = 1
@@ -25,12 +29,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        return _say(_in_our_words(error))
     except CompatlayerError as error:
         return _say(error)
     return result if isinstance(result, int) else 0
+
+
+def _in_our_words(error: ClickException) -> UsageError:
+    """What click has to say about a command line, as all other errors are said, for persons and for programs."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return UsageError(message[:1].lower() + message[1:], hint=f"see {context.command_path} --help" if context else None)
 
 
 def _say(error: CompatlayerError) -> int:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 from compatlayer import process
 from compatlayer.declaration.model import Part
@@ -28,6 +31,16 @@ DIRECTORY = Path("tests") / "layer"
 PASSED, FAILED, NO_TESTS = 0, 1, 5
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one test ended: ``passed``, ``failed`` or ``skipped``, and what it said if it did not pass."""
+
+    name: str
+    outcome: str
+    duration_s: float
+    detail: str = ""
+
+
 def run(
     layer_root: Path,
     part: Part,
@@ -38,8 +51,9 @@ def run(
     packages: Sequence[str] = (),
     junit: Path | None = None,
     quiet: bool = False,
+    silent: bool = False,
 ) -> int:
-    """Run the layer's acceptance tests and return pytest's exit code; its output goes to this terminal.
+    """Run the layer's acceptance tests and return pytest's exit code; its output goes to this terminal, unless ``silent``.
 
     ``select`` is an expression as ``pytest -k`` takes it. With ``packages`` (``category/name`` or ``name``) only tests that are
     marked ``@pytest.mark.package("category/name", …)`` with one of them are run. Raises ``UsageError`` when the layer has no
@@ -47,7 +61,10 @@ def run(
     """
     directory = layer_root / DIRECTORY
     if not directory.is_dir():
-        raise UsageError(f"{directory} does not exist", hint="put acceptance tests there: docs/guides/acceptance-tests.md")
+        raise UsageError(
+            f"{directory} does not exist",
+            hint="put acceptance tests there: docs/guides/acceptance-tests.md",
+        )
     connection = {
         "arguments": view.arguments,
         "environment": dict(environment),
@@ -65,9 +82,30 @@ def run(
         [sys.executable, "-m", "pytest", *arguments, directory],
         env={VARIABLE: json.dumps(connection), "PYTHONDONTWRITEBYTECODE": "1", **passed_on},
         check=False,
-        capture=False,
+        capture=silent,
     )
     return done.returncode
+
+
+def run_silently(
+    layer_root: Path, part: Part, view: View, environment: Mapping[str, str], **how: Any
+) -> tuple[int, list[Result]]:
+    """The same without a word (``how`` as for ``run``, but for ``silent``): the exit code, and how each test ended."""
+    with tempfile.TemporaryDirectory(prefix="compatlayer-tests-") as directory:
+        junit = how.pop("junit", None) or Path(directory) / "junit.xml"
+        code = run(layer_root, part, view, environment, junit=junit, silent=True, **how)
+        return code, read_results(junit) if junit.exists() else []
+
+
+def read_results(junit: Path) -> list[Result]:
+    """The results in a report that pytest has written (https://docs.pytest.org/en/stable/how-to/output.html)."""
+    found = []
+    for case in ET.parse(junit).iter("testcase"):  # noqa: S314  (our own pytest wrote it)
+        bad = [child for child in case if child.tag in ("failure", "error")]
+        outcome = "failed" if bad else "skipped" if case.find("skipped") is not None else "passed"
+        name = f"{case.get('classname', '')}.{case.get('name', '')}".lstrip(".")
+        found.append(Result(name, outcome, float(case.get("time", 0)), "\n".join(child.text or "" for child in bad)))
+    return found
 
 
 def connect(connection: Mapping[str, Any]) -> Host:

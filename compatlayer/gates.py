@@ -217,13 +217,14 @@ def _acceptance(question: Question, _gates: Gates) -> tuple[bool, str]:
         view = entering.directory_view(tree, question.part)
         view.check()
         environment = entering.environment(question.part, os.environ)
-        code = acceptance.run(question.layer.root, question.part, view, environment, quiet=True)
+        code, results = acceptance.run_silently(question.layer.root, question.part, view, environment)
     if code == acceptance.PASSED:
-        return True, "all acceptance tests pass"
-    return (
-        False,
-        "no acceptance test was found" if code == acceptance.NO_TESTS else "acceptance tests fail: compatlayer test --revision",
-    )
+        return True, f"all {len(results)} acceptance tests pass"
+    if code == acceptance.NO_TESTS:
+        return False, "no acceptance test was found"
+    failed = [one.name for one in results if one.outcome == "failed"]
+    shown = [*failed[:SHOWN], *([f"and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else [])]
+    return False, "\n  ".join(["acceptance tests fail; see: compatlayer test --revision", *shown])
 
 
 def _approval_directory(question: Question) -> Path:

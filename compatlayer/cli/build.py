@@ -20,7 +20,7 @@ def plan() -> int:
     from compatlayer import install as installing  # noqa: PLC0415
     from compatlayer.report import plans  # noqa: PLC0415
 
-    session = Session()
+    session = Session(plans.RENDERERS)
     found = {
         target.name: installing.prepare(session.layer, session.version, target, session.state).plan for target in session.targets
     }
@@ -49,7 +49,7 @@ def install(over: str | None, offline: bool, full: bool, remove_unneeded: bool, 
     from compatlayer import install as installing  # noqa: PLC0415
     from compatlayer.report import results  # noqa: PLC0415
 
-    session = Session()
+    session = Session(results.RENDERERS)
     lower, base = _standing_on(session, over) if over else (None, None)
     options = installing.Options(
         over=lower, base=base, offline=offline, full=full, remove_unneeded=remove_unneeded, bind=not no_bind, jobs=jobs

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +20,7 @@ import click
 from compatlayer.declaration.model import Layer, Target, Version
 from compatlayer.errors import UsageError
 from compatlayer.progress import Monitor
+from compatlayer.report.formats import pick, to_json
 from compatlayer.report.text import Paint
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -93,7 +94,9 @@ def _shared(option: Callable[[Command], Command]) -> Callable[[Command], Command
 class Session:
     """One command's view of the world; everything is read when it is first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, formats: Collection[str] = ("text", "json")) -> None:
+        """``formats`` are those the verb can print. Raises ``UsageError`` for any other, before anything is done."""
+        pick(dict.fromkeys(formats), _settings.format)
         self.settings = _settings
         level = {0: logging.WARNING, 1: logging.INFO}.get(_settings.verbose, logging.DEBUG)
         logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
@@ -162,6 +165,10 @@ class Session:
             yield monitor
         finally:
             monitor.close()
+
+    def give(self, document: object, text: str) -> None:
+        """A small result on standard output: ``document`` as JSON where that was asked for, else ``text``."""
+        click.echo(to_json(document) if self.settings.format == "json" else text, nl=self.settings.format != "json")
 
     def say(self, text: str) -> None:
         """A sentence for a person, on standard error; not with ``--quiet``."""

@@ -25,7 +25,7 @@ def check() -> int:
     from compatlayer.findings import Severity  # noqa: PLC0415
     from compatlayer.report import findings as report  # noqa: PLC0415
 
-    session = Session()
+    session = Session(report.renderers())
     layer = session.layer
     found = check_layer(layer, session.state, versions=_chosen_versions(session), targets=_chosen_targets(session))
     sys.stdout.write(report.render(found, session.settings.format, session.paint))
@@ -56,10 +56,11 @@ def render(output: Path | None) -> int:
     else:
         directory = rendering.default_directory(session.layer)
         written = rendering.write_layer(session.layer)
-    for name in written.changed:
-        click.echo(f"{directory / name}")
-    for name in written.removed:
-        click.echo(f"{directory / name} removed")
+    changed = [str(directory / name) for name in written.changed]
+    removed = [str(directory / name) for name in written.removed]
+    lines = [*changed, *(f"{path} removed" for path in removed)]
+    if lines or session.settings.format == "json":
+        session.give({"written": changed, "removed": removed, "unchanged": written.unchanged}, "\n".join(lines))
     session.say(f"{len(written.changed)} written, {len(written.removed)} removed, {written.unchanged} unchanged")
     return 0
 
@@ -72,6 +73,7 @@ def schema(document: str) -> int:
     from compatlayer.declaration.schema import layer_schema, set_schema  # noqa: PLC0415
     from compatlayer.report.formats import to_json  # noqa: PLC0415
 
+    Session()  # it has no other format than JSON, and refuses an unknown one as every verb does
     sys.stdout.write(to_json(layer_schema() if document == "layer" else set_schema()))
     return 0
 

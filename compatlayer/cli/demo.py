@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 import time
+from contextlib import redirect_stdout
 
 import click
 
@@ -39,14 +42,26 @@ def demo() -> int:
     session = Session()
     part = session.layer.part(session.version, session.target)
     began = time.monotonic()
+    as_json = session.settings.format == "json"
+    said = []
     for number, (verb, arguments, what) in enumerate(STEPS, start=1):
         sys.stdout.flush()
-        session.say(session.error_paint.strong(f"\n{number}. compatlayer {' '.join((str(verb.name), *arguments))}") + f": {what}")
-        code = verb.main(args=list(arguments), prog_name=f"compatlayer {verb.name}", standalone_mode=False)
+        command = f"compatlayer {' '.join((str(verb.name), *arguments))}"
+        if not as_json:
+            session.say(session.error_paint.strong(f"\n{number}. {command}") + f": {what}")
+        # As JSON the demo is one document, which holds those of its steps.
+        with redirect_stdout(io.StringIO() if as_json else sys.stdout) as out:
+            code = verb.main(args=list(arguments), prog_name=f"compatlayer {verb.name}", standalone_mode=False) or 0
+        if isinstance(out, io.StringIO):
+            said.append({"command": command, "exit_code": code, "result": json.loads(out.getvalue())})
         if code:
-            return int(code)
-    sys.stdout.write(_ending(session, str(part), str(part.prefix), time.monotonic() - began))
-    return 0
+            break
+    elapsed_s = time.monotonic() - began
+    if as_json:
+        session.give({"part": str(part), "prefix": str(part.prefix), "elapsed_s": elapsed_s, "steps": said}, "")
+    elif not code:
+        sys.stdout.write(_ending(session, str(part), str(part.prefix), elapsed_s))
+    return int(code)
 
 
 def _ending(session: Session, part: str, prefix: str, elapsed_s: float) -> str:

@@ -96,5 +96,6 @@ def _tell(session: Session, notes: Sequence[Mistake]) -> None:
 
 
 def _next(session: Session, directory: Path, commands: Sequence[str]) -> None:
-    click.echo(str(directory / "layer.yaml"))
+    written = str(directory / "layer.yaml")
+    session.give({"layer": written}, written)
     session.say("next:\n" + "".join(f"  {line}\n" for line in (f"cd {directory}", *commands)).rstrip("\n"))

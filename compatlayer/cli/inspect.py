@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,18 +55,22 @@ def verify(
 
     Exit code 4 when something is wrong; a warning or a note alone does not count.
     """
+    from compatlayer.report import findings as report  # noqa: PLC0415
+
+    session = Session(report.renderers())
     if list_checks:
         from compatlayer.verify import registry  # noqa: PLC0415
 
-        for one in registry.all_checks().values():
-            click.echo(f"{one.name:12} {one.summary}")
+        summaries = {one.name: one.summary for one in registry.all_checks().values()}
+        session.give(summaries, "\n".join(f"{name:12} {summary}" for name, summary in summaries.items()))
         return 0
     if explain:
-        click.echo(_explanation(explain))
+        explanation = _explanation(explain)
+        session.give({"id": explain, "explanation": explanation}, explanation)
         return 0
     if path is not None and revision is not None:
         raise UsageError("PATH and --revision exclude each other")
-    with _subject(Session(), path, revision, quick=quick) as subject:
+    with _subject(session, path, revision, quick=quick) as subject:
         return subject.verify(checks, baseline, write_baseline)
 
 
@@ -183,18 +188,16 @@ def test(select: str | None, packages: tuple[str, ...], junit: Path | None, revi
         view = entering.directory_view(Places(session).tree(revision), part)
     view.check()
     sys.stdout.flush()
-    code = acceptance.run(
-        session.layer.root,
-        part,
-        view,
-        entering.environment(part, os.environ),
-        select=select,
-        packages=packages,
-        junit=junit.absolute() if junit else None,
-        quiet=session.settings.quiet,
-    )
+    where = (session.layer.root, part, view, entering.environment(part, os.environ))
+    which: dict[str, Any] = {"select": select, "packages": packages, "junit": junit.absolute() if junit else None}
+    if session.settings.format == "json":
+        code, results = acceptance.run_silently(*where, **which)
+    else:
+        code, results = acceptance.run(*where, **which, quiet=session.settings.quiet), []
     if code == acceptance.NO_TESTS:
         raise UsageError("no acceptance test was selected", hint=_SELECTING)
+    if session.settings.format == "json":
+        session.give({"part": str(part), "tests": [asdict(one) for one in results]}, "")
     return 0 if code == acceptance.PASSED else FINDINGS
 
 

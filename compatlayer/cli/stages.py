@@ -39,7 +39,7 @@ def diff() -> int:
     from compatlayer.report import changes as report  # noqa: PLC0415
     from compatlayer.tree.rows import rows  # noqa: PLC0415
 
-    session = Session()
+    session = Session(report.RENDERERS)
     one = _stage(session)
     found = rows(one.changes(), one.upper, one.lower)
     sys.stdout.write(report.render(found, session.settings.format, session.paint))

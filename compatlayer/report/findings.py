@@ -53,13 +53,14 @@ def stream(
     findings: Iterable[Finding], format_name: str = "text", paint: Paint | None = None, account: AccountOf | None = None
 ) -> Iterator[str]:
     """The same piece by piece, as findings come. Raises ``UsageError`` for an unknown format at once, before the first one."""
-    return _renderer(format_name)(findings, paint or Paint(), account)
+    return pick(renderers(), format_name)(findings, paint or Paint(), account)
 
 
-def _renderer(format_name: str) -> Renderer:
+def renderers() -> Mapping[str, Renderer]:
+    """Every format that findings come in, by name."""
     from compatlayer.report import exchange  # noqa: PLC0415 - it needs what stands here
 
-    return pick({**RENDERERS, **exchange.RENDERERS}, format_name)
+    return {**RENDERERS, **exchange.RENDERERS}
 
 
 class Tally:

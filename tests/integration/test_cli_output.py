@@ -7,9 +7,14 @@ import os
 import pty
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
+import click
 import pytest
 
+from compatlayer.__main__ import main
+from compatlayer.cli import context
+from compatlayer.cli.main import compatlayer as program
 from tests.tiny_layer import SOURCE, TinyLayer, tiny_layer
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
@@ -86,6 +91,56 @@ def test_json_is_one_document_and_an_error_is_one_too(layer: TinyLayer) -> None:
     assert json.loads(failed.err)["error"]["fact"] == "layer.yaml declares no version '1999'"
 
 
+# What a verb needs to be called at all.
+ARGUMENTS = {
+    "init": ["new"],
+    "diff": ["1", "2"],
+    "rollback": ["1"],
+    "mirror export": ["file"],
+    "mirror import": [__file__],
+    "stage drop": ["--yes"],
+}
+
+
+def verbs() -> list[str]:
+    """Every verb, groups replaced by what is in them."""
+    here = click.Context(program)
+    found = []
+    for name in program.list_commands(here):
+        command = program.get_command(here, name)
+        found += [f"{name} {inner}" for inner in command.commands] if isinstance(command, click.Group) else [name]
+    return found
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_an_unknown_format_is_refused_before_anything_is_done(
+    layer: TinyLayer, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(context, "_settings", context.Settings())
+    monkeypatch.chdir(layer.root)
+    before = sorted(layer.directory.rglob("*"))
+    assert main([*verb.split(), *ARGUMENTS.get(verb, []), "--format", "bogus"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: unknown format 'bogus'\n  known here: text, json")
+    assert sorted(layer.directory.rglob("*")) == before
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "schema", "sets render", "stage list", "verify --list"])
+def test_json_is_one_document_for_every_verb(layer: TinyLayer, verb: str, tmp_path: Path) -> None:
+    where = ["--output", str(tmp_path)] if verb == "sets render" else []
+    assert isinstance(layer.run("--format", "json", *verb.split(), *where, code=None).document, dict | list)
+
+
+def test_a_command_line_that_cannot_be_read_is_an_error_like_any_other(layer: TinyLayer) -> None:
+    assert layer.run("plan", "extra", code=2).err == (
+        "error: got unexpected extra argument (extra)\n  hint: see compatlayer plan --help\n"
+    )
+    failed = layer.run("--format", "json", "install", "--jobs", "none", code=2)
+    assert failed.out == ""
+    assert json.loads(failed.err)["error"]["kind"] == "UsageError"
+
+
 def test_global_options_stand_before_or_after_the_verb_and_the_later_wins(layer: TinyLayer) -> None:
     assert layer.run("plan", "--format", "json").document["summary"]["install"] == 8
     assert layer.run("--format", "text", "plan", "--format", "json").document["summary"]["install"] == 8
@@ -93,7 +148,7 @@ def test_global_options_stand_before_or_after_the_verb_and_the_later_wins(layer:
 
 def test_unknown_formats_verbs_and_targets_say_what_was_meant(layer: TinyLayer) -> None:
     assert "did you mean --format json?" in layer.run("--format", "jsn", "plan", code=2).err
-    assert "Did you mean 'install'?" in layer.run("instal", code=2).err
+    assert "error: no such command 'instal'. Did you mean 'install'?" in layer.run("instal", code=2).err
     assert "lists no target 'linux-vax'" in layer.run("--target", "linux-vax", "plan", code=2).err
     assert "exclude each other" in layer.run("--all-targets", "--target", "x", "plan", code=2).err
     assert "one target at a time" in layer.run("--all-targets", "install", code=2).err

@@ -37,7 +37,7 @@ def test_a_new_layer_passes_check_and_plans_its_first_package(directory: Path) -
 @pytest.mark.userns
 def test_a_new_layer_installs_and_verifies_as_declared(directory: Path) -> None:
     run("--layer", directory / "layer.yaml", "install")
-    assert run("--layer", directory / "layer.yaml", "verify", "--check", "declared") == "no findings\n"
+    assert run("--layer", directory / "layer.yaml", "verify", "--check", "declared") == "no findings; 1 package\n"
     assert run("--layer", directory / "layer.yaml", "plan") == "nothing to do\n"
 
 
