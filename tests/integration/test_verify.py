@@ -127,7 +127,9 @@ def test_what_can_be_installed_is_not_complained_about(layer: TinyLayer) -> None
     assert identifiers(verdict(layer)) == ["package-extra"]
 
 
-def test_any_prefix_is_verified_without_a_declaration_and_the_verdict_says_what_is_left_out(layer: TinyLayer, tmp_path: Path) -> None:
+def test_any_prefix_is_verified_without_a_declaration_and_the_verdict_says_what_is_left_out(
+    layer: TinyLayer, tmp_path: Path
+) -> None:
     tree = tmp_path / "prefix"
     hold(tree, ONE)
     document = verdict(layer, str(tree))

@@ -54,7 +54,11 @@ class Machine:
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", SCRIPT, *args], env={"PATH": str(self.bin), "HOST_ROOT": str(self.root)}, capture_output=True, text=True, check=False
+            ["/bin/sh", SCRIPT, *args],
+            env={"PATH": str(self.bin), "HOST_ROOT": str(self.root)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     @property
