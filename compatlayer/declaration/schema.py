@@ -124,31 +124,41 @@ class _Entry(BaseModel):
 class PackageEntry(_Entry):
     """One package of a set."""
 
-    name: Annotated[str, checked(names.package)] = Field(description="category/name, as Gentoo knows it")
-    version: Annotated[str, checked(names.package_version), _pattern(names.PACKAGE_VERSION)] | None = Field(
-        None, description="exactly this version, revision included; quoted; left out: the newest that is not masked"
+    name: Annotated[str, checked(names.package)] = Field(
+        description="`category/name` (PMS 3.1): no operator, version, slot, repository or USE flags"
     )
-    overlay: RepositoryName | None = Field(None, description="take it from this repository only")
+    version: Annotated[str, checked(names.package_version), _pattern(names.PACKAGE_VERSION)] | None = Field(
+        None, description="exactly this version (PMS 3.2), revision included, quoted; left out: the newest that is not masked"
+    )
+    overlay: RepositoryName | None = Field(
+        None, description="take it from this repository of the version only, its tree included"
+    )
     include_on: SetTargets | None = Field(None, description="only on these targets")
-    exclude_on: SetTargets | None = Field(None, description="on all targets but these")
-    reason: Sentence = Field(description="why the layer holds this package")
+    exclude_on: SetTargets | None = Field(None, description="on all targets but these; not together with `include_on`")
+    reason: Sentence = Field(description="why the layer holds it; `TODO` loads, and `check` reports it")
 
 
 class SetFile(_Entry):
     """sets/*.yaml: the declared packages, each with its reason."""
 
-    name: SetName = Field(description="the set's name; Portage knows it as <name>-<target>")
+    name: SetName = Field(
+        description="the set's name, which no other set file of the layer has; Portage knows it as `NAME-TARGET`"
+    )
     packages: tuple[PackageEntry, ...] = Field(strict=False, description="the packages, in the order they are rendered")
 
 
 class EbuildRepositoryEntry(_Entry):
     """An ebuild repository: path, or url and commit."""
 
-    name: RepositoryName = Field(description="its name, as in its profiles/repo_name")
-    path: Inside | None = Field(None, description="a directory beside layer.yaml, taken as it is")
-    url: Annotated[str, checked(names.git_url)] | None = Field(None, description="where git fetches it from")
+    name: RepositoryName = Field(description="its name, as in its `profiles/repo_name`")
+    path: Inside | None = Field(
+        None, description="a directory beside `layer.yaml`, taken as it is; instead of `url` and `commit`"
+    )
+    url: Annotated[str, checked(names.git_url)] | None = Field(
+        None, description="where git fetches it from: `https`, `http`, `ssh`, `git` or `file`; without a password"
+    )
     commit: Annotated[str, checked(names.commit), _pattern(names.COMMIT)] | None = Field(
-        None, description="the 40 hex digits of the commit it is pinned to; goes with url"
+        None, description="the 40 hex digits of the commit it is pinned to; goes with `url`"
     )
 
 
@@ -157,24 +167,11 @@ class HostLinkEntry(_Entry):
 
     path: Annotated[str, checked(names.absolute)] = Field(description="the path, on the host and below the prefix")
     target: Annotated[str, checked(names.link_target)] | None = Field(
-        None, description="another path to point at, or a variant $(NAME:-/default/path)"
+        None, description="another path to point at, or a variant `$(NAME:-/default/path)`"
     )
 
 
-_HOST_LINK_SCHEMA = {
-    "anyOf": [
-        {"type": "string", "pattern": "^/"},
-        {
-            "type": "object",
-            "properties": {
-                "path": {"type": "string", "description": "the path, on the host and below the prefix"},
-                "target": {"type": "string", "description": "another path, or a variant $(NAME:-/default/path)"},
-            },
-            "required": ["path"],
-            "additionalProperties": False,
-        },
-    ]
-}
+_HOST_LINK_SCHEMA = {"anyOf": [{"type": "string", "pattern": "^/"}, HostLinkEntry.model_json_schema()]}
 HostLinkItem = Annotated[HostLinkEntry, BeforeValidator(_host_link), WithJsonSchema(_HOST_LINK_SCHEMA)]
 
 
@@ -182,25 +179,30 @@ class VersionEntry(_Entry):
     """One generation of the layer."""
 
     status: Annotated[str, checked(names.one_of(STATUSES, "status", "statuses")), _choice(STATUSES)] = Field(
-        description="draft: being prepared; live: in use; retired: kept for its history"
+        description="`draft`: being prepared; `live`: in use; `retired`: kept for its history"
     )
     engine: Annotated[str, checked(names.one_of(ENGINES, "engine", "engines")), _choice(ENGINES)] = Field(
-        description="how a prefix gets its toolchain"
+        description="how a prefix gets its toolchain: the host's compiler and libc (`guest`), its own libc and loader "
+        "(`standalone`), Gentoo's `bootstrap-prefix.sh` (`bootstrap`), or it is there already (`native`: an adopted prefix)"
     )
     sets: Annotated[tuple[Inside, ...], Field(strict=False), _required("a version", "set file")] = Field(
-        description="the set files, relative to layer.yaml"
+        description="the set files of this version, relative to `layer.yaml`"
     )
     tree: EbuildRepositoryEntry | None = Field(
         None, description="the main ebuild repository; left out: the first overlay stands alone"
     )
-    overlays: tuple[EbuildRepositoryEntry, ...] = Field((), strict=False, description="the repositories on top of it")
+    overlays: tuple[EbuildRepositoryEntry, ...] = Field(
+        (),
+        strict=False,
+        description="the ebuild repositories on top of it, later ones winning; at least one when there is no tree",
+    )
     profile: Annotated[str, checked(names.profile)] | None = Field(
         None,
-        description="Portage's profile: REPOSITORY:PATH with {repo}, {os}, {arch}, {keyword}, {version}; "
-        "default {repo}:{os}/{arch}",
+        description="Portage's profile as `REPOSITORY:PATH`, a template with `{repo}` (the tree, or the first overlay), `{os}`, "
+        "`{arch}`, `{keyword}`, `{version}`; left out: `{repo}:{os}/{arch}`",
     )
     trusted_dirs: tuple[Annotated[str, checked(names.trusted_dir)], ...] = Field(
-        (), strict=False, description="directories the loader searches first; may start with {prefix}"
+        (), strict=False, description="directories the loader searches first; absolute, or beginning with `{prefix}/`"
     )
     locales: tuple[
         Annotated[
@@ -209,37 +211,39 @@ class VersionEntry(_Entry):
             _pattern(names.LOCALE),
         ],
         ...,
-    ] = Field((), strict=False, description="the locales to generate")
-    host_links: tuple[HostLinkItem, ...] = Field((), strict=False, description="paths that point at the host")
+    ] = Field((), strict=False, description="locales to generate, such as `en_US.UTF-8`")
+    host_links: tuple[HostLinkItem, ...] = Field(
+        (), strict=False, description="paths that point at the host: a plain path, or `path` and `target`"
+    )
 
 
 class RepositoryEntry(_Entry):
     """Where layers are published."""
 
     backend: Annotated[str, checked(names.one_of(BACKENDS, "backend", "backends")), _choice(BACKENDS)] = Field(
-        description="ostree or cvmfs"
+        description="what publishes it"
     )
-    path: Annotated[str, checked(names.anywhere)] | None = Field(None, description="ostree: the repository's directory")
+    path: Annotated[str, checked(names.anywhere)] | None = Field(None, description="`ostree`: the repository's directory")
     name: (
         Annotated[str, checked(names.matching(names.HOST, "a CernVM-FS repository name", "for example software.example.org"))]
         | None
-    ) = Field(None, description="cvmfs: the repository's fully qualified name")
+    ) = Field(None, description="`cvmfs`: the repository's fully qualified name, such as `software.example.org`")
 
 
 class GatesEntry(_Entry):
-    """What a promotion demands; what is left out is not asked for."""
+    """What refuses a promotion; what is left out is not asked for."""
 
     verify: Annotated[str, checked(names.one_of(SEVERITIES, "severity", "severities")), _choice(SEVERITIES)] | None = Field(
-        None, description="no finding of this severity or above"
+        None, description="refuses when there is a finding of this severity or above"
     )
     advisories: Annotated[str, checked(names.one_of(IMPACTS, "impact", "impacts")), _choice(IMPACTS)] | None = Field(
-        None, description="no open advisory of this impact or above"
+        None, description="refuses when an advisory of this impact or above is open"
     )
-    acceptance: bool = Field(default=False, description="the acceptance tests passed")
-    parity: bool = Field(default=False, description="no undeclared difference between targets")
-    approvals: Annotated[int, _at_least(0)] = Field(0, description="how many signed approvals are needed")
+    acceptance: bool = Field(default=False, description="refuses when the acceptance tests did not pass")
+    parity: bool = Field(default=False, description="refuses when targets differ in a way that is not declared")
+    approvals: Annotated[int, _at_least(0)] = Field(0, description="refuses when fewer than this many signed approvals are there")
     approvers: tuple[Inside, ...] = Field(
-        (), strict=False, description="public keys of those who may approve, relative to layer.yaml"
+        (), strict=False, description="the public keys that count, as files; at least as many as `approvals`"
     )
 
 
@@ -250,22 +254,24 @@ class AcceptedRiskEntry(_Entry):
         str,
         checked(names.matching(names.ADVISORY, "an advisory", "for example GLSA-202401-18")),
         _pattern(names.ADVISORY),
-    ] = Field(description="the advisory, GLSA-YYYYMM-NN")
+    ] = Field(description="the advisory, `GLSA-YYYYMM-NN`")
     reason: Sentence = Field(description="why it does no harm here")
-    until: Until = Field(description="the last day on which this holds, YYYY-MM-DD")
+    until: Until = Field(description="the last day on which that holds, `YYYY-MM-DD`")
 
 
 class ConsumerEntry(_Entry):
     """A tree of software that stands on the layer."""
 
     name: Sentence = Field(description="what it is called in messages")
-    path: Annotated[str, checked(names.part_path)] = Field(description="where it lies, with {version}, {os} and {arch}")
+    path: Annotated[str, checked(names.part_path)] = Field(
+        description="where it lies; a template with `{version}`, `{os}`, `{arch}`"
+    )
 
 
 class BuilderEntry(_Entry):
     """A machine that builds one target."""
 
-    host: Host = Field(description="its host name")
+    host: Host = Field(description="the machine's host name")
     user: Annotated[str, checked(names.matching(r"[A-Za-z_][A-Za-z0-9_.-]*", "a user name", "for example builder"))] | None = (
         Field(None, description="the account to log in with")
     )
@@ -281,23 +287,25 @@ RepositoryRole = Annotated[str, checked(names.one_of(REPOSITORIES, "repository",
 class LayerFile(_Entry):
     """layer.yaml: the whole compatibility layer."""
 
-    name: LayerName = Field(description="the layer's name")
+    name: LayerName = Field(description="the layer's name: letters, digits, `_` `.` `-`")
     targets: Annotated[tuple[TargetName, ...], Field(strict=False), _required("a layer", "target")] = Field(
         description="the operating systems and architectures it is built for"
     )
     prefix: Annotated[str, checked(names.prefix)] = Field(
-        description="the absolute path compiled into a part, with {version}, {os} and {arch}"
+        description="the absolute path compiled into a part; a template with `{version}`, `{os}`, `{arch}`"
     )
     versions: Annotated[dict[VersionName, VersionEntry], _required("a layer", "version")] = Field(
-        description="its generations, by name (quoted)"
+        description="the generations of the layer, by name; quote the name"
     )
-    mirrors: dict[MirrorName, MirrorUrls] = Field(default_factory=dict, description="what mirror://NAME means")
+    mirrors: dict[MirrorName, MirrorUrls] = Field(
+        default_factory=dict, description="what `mirror://NAME` means: base URLs (`https`, `http`, `ftp`, `file`)"
+    )
     repositories: dict[RepositoryRole, RepositoryEntry] = Field(
-        default_factory=dict, description="where it is published: test and production"
+        default_factory=dict, description="where it is published: `test` and `production`"
     )
     gates: GatesEntry = Field(default_factory=lambda: GatesEntry.model_validate({}), description="what a promotion demands")
-    accepted_risks: tuple[AcceptedRiskEntry, ...] = Field((), strict=False, description="advisories it lives with")
-    consumers: tuple[ConsumerEntry, ...] = Field((), strict=False, description="software that stands on it")
+    accepted_risks: tuple[AcceptedRiskEntry, ...] = Field((), strict=False, description="advisories the layer lives with")
+    consumers: tuple[ConsumerEntry, ...] = Field((), strict=False, description="trees of software that stand on the layer")
     builders: dict[str, BuilderEntry] = Field(default_factory=dict, description="machines that build it, by target")
 
 
