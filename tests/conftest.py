@@ -7,6 +7,11 @@ import os
 import subprocess
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says what else the machine was doing; a test that promises a time says so itself.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 
 @functools.cache

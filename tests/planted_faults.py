@@ -136,6 +136,16 @@ def _(prefix: TinyPrefix) -> None:
     (prefix.tree / "var/cache/anything").write_text("A cache\n")
 
 
+@fault("package-unreadable")
+def _(prefix: TinyPrefix) -> None:
+    (prefix.tree / "var/db/pkg/app-misc/tool-1.9/SLOT").unlink()
+
+
+@fault("package-half-merged")
+def _(prefix: TinyPrefix) -> None:
+    (prefix.tree / "var/db/pkg/app-misc/-MERGING-tool-1.11").mkdir()
+
+
 @fault("script-interpreter-missing")
 def _(prefix: TinyPrefix) -> None:
     prefix.package("app-misc/script-1", {"usr/bin/script": Program(f"#!{HOME}/usr/bin/python3.11 -I\n".encode())})

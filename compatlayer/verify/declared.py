@@ -12,7 +12,7 @@ from typing import ClassVar
 from compatlayer.errors import Location
 from compatlayer.findings import Finding, Severity
 from compatlayer.gentoo.failures import MissingKeyword, NoSuchPackage, NotAsAsked
-from compatlayer.gentoo.packages import Closure, Inventory
+from compatlayer.gentoo.packages import Closure
 from compatlayer.gentoo.versions import package_key
 from compatlayer.plan import Comparison, Reasons, Verdict, compare
 from compatlayer.verify.registry import Context, check
@@ -138,34 +138,6 @@ class ProvidedByHost(DeclaredFinding):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadableEntry(DeclaredFinding):
-    """An entry of the package database cannot be understood, so nobody can tell what is installed there.
-
-    ``var/db/pkg`` holds one directory per package. A full disk, a crash or a partial copy damages entries; Portage then ignores
-    or misreads them. Build the package again after moving the entry away.
-    """
-
-    identifier: ClassVar[str] = "package-unreadable"
-
-    @property
-    def description(self) -> str:
-        """One line: where, and what is wrong with it."""
-        return f"{self.path}: {self.actual}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterruptedMerge(UnreadableEntry):
-    """Portage was stopped while it recorded a package: the entry still has its temporary name.
-
-    Some of the package's files may be in the prefix without an owner. Running ``install`` again merges the package whole and lets
-    Portage clean up behind itself.
-    """
-
-    identifier: ClassVar[str] = "package-half-merged"
-    severity: ClassVar[Severity] = Severity.WARNING
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedPackage(DeclaredFinding):
     """An installed package could not be installed today."""
 
@@ -224,7 +196,6 @@ _CLASSES: dict[Verdict, type[DeclaredFinding]] = {
 @check("declared", needs_declaration=True)
 def declared(context: Context) -> Iterator[Finding]:
     """What is declared is installed as resolved, and nothing else is."""
-    yield from _unreadable(context.inventory)
     if context.closure is None:
         return
     reasons = Reasons(context.closure, context.declared)
@@ -275,12 +246,6 @@ def _sides(comparison: Comparison) -> tuple[str, str]:
             return "built against what is resolved", f"built against {', '.join(comparison.rebuild_for)}"
         case _:
             return wanted.id.version, installed.id.version
-
-
-def _unreadable(inventory: Inventory) -> Iterator[Finding]:
-    for entry in inventory.unreadable:
-        kind = InterruptedMerge if "interrupted merge" in entry.reason else UnreadableEntry
-        yield kind(path=entry.path, expected="a readable entry", actual=entry.reason, remedy=INSTALL)
 
 
 def _refused(context: Context) -> Iterator[Finding]:

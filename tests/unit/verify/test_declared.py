@@ -7,7 +7,7 @@ import pytest
 from compatlayer.errors import Location
 from compatlayer.findings import Finding, Severity
 from compatlayer.gentoo.failures import Masked, MissingKeyword, NotAsAsked
-from compatlayer.gentoo.packages import InstalledPackage, Inventory, Need, Parent, Unreadable
+from compatlayer.gentoo.packages import InstalledPackage, Inventory, Need, Parent
 from compatlayer.plan import make_plan
 from compatlayer.verify import declared as module
 from compatlayer.verify.registry import Context, findings
@@ -21,9 +21,8 @@ GOOD_LUA = installed("dev-lang/lua-5.4.4", "5.4/5.4.4", use="readline")
 GOOD_TOP = installed("a/top-1", depends="dev-lang/lua:5.4/5.4.4=")
 
 
-def found(*packages: InstalledPackage, unreadable: tuple[Unreadable, ...] = ()) -> list[Finding]:
-    there = Inventory(inventory(*packages).packages, unreadable)
-    return list(findings(Context(Path("/nowhere"), there, CLOSURE, (ENTRY,)), ["declared"]))
+def found(*packages: InstalledPackage) -> list[Finding]:
+    return list(findings(Context(Path("/nowhere"), inventory(*packages), CLOSURE, (ENTRY,)), ["declared"]))
 
 
 def test_a_prefix_as_declared_has_no_findings() -> None:
@@ -75,7 +74,7 @@ def test_each_planted_fault_is_found_and_nothing_else(identifier: str) -> None:
 
 def test_every_verdict_and_kind_of_this_check_has_its_planted_fault() -> None:
     kinds = {value.identifier for value in vars(module).values() if isinstance(value, type) and issubclass(value, Finding)} - {""}
-    elsewhere = {"package-unreadable", "package-half-merged", "package-from-host", *REFUSED}
+    elsewhere = {"package-from-host", *REFUSED}
     assert kinds == set(FAULTS) | elsewhere
 
 
@@ -124,20 +123,6 @@ def test_findings_come_in_version_order_whatever_the_build_order() -> None:
         closure(wanted("b/b-1.10", "1"), wanted("b/b-1.9", "2"), wanted("a/z-1")),
     )
     assert [finding.package for finding in findings(context, ["declared"])] == ["a/z-1", "b/b-1.9", "b/b-1.10"]
-
-
-def test_damage_and_leftovers_of_the_database_are_found() -> None:
-    damaged = (
-        Unreadable("var/db/pkg/a/-MERGING-b-1", "left behind by an interrupted merge"),
-        Unreadable("var/db/pkg/a/b-1", "SLOT is missing"),
-    )
-    half, broken = found(GOOD_LUA, GOOD_TOP, unreadable=damaged)
-    assert (half.identifier, half.severity, half.description) == (
-        "package-half-merged",
-        Severity.WARNING,
-        "var/db/pkg/a/-MERGING-b-1: left behind by an interrupted merge",
-    )
-    assert (broken.identifier, broken.severity, broken.path) == ("package-unreadable", Severity.ERROR, "var/db/pkg/a/b-1")
 
 
 def test_a_declared_package_that_the_host_provides_is_said_out_loud() -> None:
