@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from compatlayer import __version__, selection
-from compatlayer.gentoo.packages import Closure
+from compatlayer.gentoo.packages import Closure, Need, ResolvedPackage
 from compatlayer.gentoo.portage_configuration import ETC_PORTAGE, digest_of
 from compatlayer.journal import write_atomically
 from compatlayer.plan import Kind, Plan
@@ -92,7 +92,7 @@ def provenance(work: Work) -> dict[str, object]:
 
 
 def packages(work: Work) -> list[dict[str, object]]:
-    """The whole closure in build order, as the emerge module takes it; a forced rebuild carries its reason."""
+    """The whole closure as the emerge module takes it, longest chains first; a forced rebuild carries its reason."""
     forced = {action.comparison.package.id.cpv: action.reason for action in work.plan.of(Kind.REBUILD)}
     return [
         {
@@ -103,8 +103,22 @@ def packages(work: Work) -> list[dict[str, object]]:
             "iuse": list(one.iuse),
             **({"rebuild": forced[one.id.cpv]} if one.id.cpv in forced else {}),
         }
-        for one in work.closure
+        for one in longest_chains_first(work.closure)
     ]
+
+
+def longest_chains_first(closure: Closure) -> list[ResolvedPackage]:
+    """The closure in an order in which it can be built: what most packages wait for, one after the other, comes first.
+
+    Portage begins packages in the order in which it is asked for them, as far as their dependencies allow. Asked in this
+    order, a long chain (ncurses, readline, bash) is built beside the packages that nothing waits for, and not after them.
+    """
+    chain: dict[str, int] = {}
+    # Parents come after what they need, except in a circle, whose other half counts as nothing.
+    for package in reversed(closure.packages):
+        above = [chain.get(parent.cpv, 0) for parent in package.parents if parent.need is not Need.POST]
+        chain[package.id.cpv] = 1 + max(above, default=0)
+    return sorted(closure, key=lambda package: -chain[package.id.cpv])
 
 
 @dataclass(frozen=True, slots=True)

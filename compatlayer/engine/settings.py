@@ -39,10 +39,12 @@ PROVIDED: Mapping[str, str] = {
 FETCH = 'wget -nv -t 2 -T 30 -O "${DISTDIR}/${FILE}" "${URI}"'
 RESUME = 'wget -nv -c -t 2 -T 30 -O "${DISTDIR}/${FILE}" "${URI}"'
 
-# Portage's own isolation needs privileges or programs that are not here; the stage's view isolates instead.
+# Portage's own isolation needs privileges or programs that are not here; the stage's view isolates instead. A package that is
+# built is merged at once, so that what depends on it can begin, and not when no other build is running (docs/adr/0012).
 FEATURES = (
     "observability parallel-install compressdebug -binpkg-logs -buildpkg-live -ipc-sandbox -mount-sandbox -network-sandbox -news "
-    "-pid-sandbox -preserve-libs -qa-unresolved-soname-deps -sandbox -userfetch -userpriv -usersandbox -usersync -merge-sync"
+    "-pid-sandbox -preserve-libs -qa-unresolved-soname-deps -sandbox -userfetch -userpriv -usersandbox -usersync -merge-sync "
+    "-merge-wait"
 )
 
 

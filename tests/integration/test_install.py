@@ -342,6 +342,17 @@ def test_progress_in_a_log_is_plain_lines(layer: TinyLayer) -> None:
     assert "nothing has changed" in quiet.out
 
 
+def test_a_package_is_built_as_soon_as_what_it_needs_is_there(layer: TinyLayer) -> None:
+    come = f"{PREFIX}/usr/share/tiny/above-0"
+    wait = f"for _ in {{1..300}}; do [[ ! -e {come} ]] || return 0; sleep 0.5; done; die 'it waited for us'"
+    layer.package("app-misc/slow-1", phases=f"src_compile() {{ {wait}; }}\n")
+    layer.package("app-misc/below-1")
+    layer.package("app-misc/above-1", depend="app-misc/below")
+    layer.declare("app-misc/slow", "app-misc/above")
+    layer.install("--jobs", "2")
+    assert layer.installed() == ["app-misc/above-1", "app-misc/below-1", "app-misc/slow-1"]
+
+
 def test_another_target_can_be_planned_but_says_so_when_it_is_not_listed(layer: TinyLayer) -> None:
     layer.package("app-misc/one-1")
     layer.declare("app-misc/one")
