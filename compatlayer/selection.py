@@ -138,7 +138,7 @@ def trusted_directories(selection: Selection) -> tuple[PurePosixPath, ...]:
     One elsewhere belongs to the host, and one that is declared as a link to the host is that link.
     """
     prefix, links = selection.part.prefix, host_links(selection)
-    declared = [PurePosixPath(text.replace("{prefix}", str(prefix))) for text in selection.version.trusted_dirs]
+    declared = [PurePosixPath(text) for text in selection.version.trusted_directories(selection.part)]
     inside = [path.relative_to(prefix) for path in declared if path.is_relative_to(prefix)]
     return tuple(path for path in inside if path not in links)
 

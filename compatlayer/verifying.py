@@ -59,7 +59,6 @@ def _context(chosen: Selection, tree: Path, state: Path, memory: Path | None = N
     with Worker(python=chosen.portage_python) as worker:
         closure = worker.closure(root, chosen.atoms)
         refused = _refused(worker, root, closure, there)
-    prefix = str(chosen.part.prefix)
     return Context(
         tree,
         there,
@@ -68,7 +67,7 @@ def _context(chosen: Selection, tree: Path, state: Path, memory: Path | None = N
         chosen.part,
         engine=chosen.version.engine,
         host_links=chosen.version.host_links,
-        trusted_dirs=tuple(text.replace("{prefix}", prefix) for text in chosen.version.trusted_dirs),
+        trusted_dirs=chosen.version.trusted_directories(chosen.part),
         build_paths=_build_paths(state),
         policy=policies.load(chosen.layer.root),
         refused=refused,

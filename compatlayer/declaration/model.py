@@ -158,6 +158,11 @@ class Version:
         """Tree first (where there is one), then the overlays; the first is Portage's main repository."""
         return (self.tree, *self.overlays) if self.tree else self.overlays
 
+    def trusted_directories(self, part: Part) -> tuple[str, ...]:
+        """The directories that the loader searches first in ``part``, one of this version's, absolute."""
+        fields = {"prefix": part.prefix, "version": self.name, "os": part.target.os, "arch": part.target.arch}
+        return tuple(text.format_map(fields) for text in self.trusted_dirs)
+
     def profile_for(self, target: Target) -> str:
         """Portage's profile on ``target`` as ``repository:path`` (PMS 5.2.1); ``{repo}`` is the main repository."""
         return (self.profile or DEFAULT_PROFILE).format(

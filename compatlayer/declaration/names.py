@@ -37,6 +37,7 @@ _VARIANT = re.compile(r"\$\((?P<name>[A-Za-z_][A-Za-z0-9_]*):-(?P<default>[^()$]
 GIT_SCHEMES = ("https", "http", "ssh", "git", "file")
 MIRROR_SCHEMES = ("https", "http", "ftp", "file")
 PART_FIELDS = ("version", "os", "arch")
+TRUSTED_FIELDS = ("prefix", *PART_FIELDS)
 PROFILE_FIELDS = ("repo", "os", "arch", "keyword", "version")
 
 
@@ -281,8 +282,8 @@ def part_path(text: str) -> str:
 
 
 def trusted_dir(text: str) -> str:
-    """An absolute directory, possibly below ``{prefix}``."""
-    template(text, ("prefix",))
+    """An absolute directory, a template; possibly below ``{prefix}``."""
+    template(text, TRUSTED_FIELDS)
     if text.startswith("{prefix}/"):
         _normalised(text)
     elif "{prefix}" in text:

@@ -202,7 +202,10 @@ class VersionEntry(_Entry):
         "`{arch}`, `{keyword}`, `{version}`; left out: `{repo}:{os}/{arch}`",
     )
     trusted_dirs: tuple[Annotated[str, checked(names.trusted_dir)], ...] = Field(
-        (), strict=False, description="directories the loader searches first; absolute, or beginning with `{prefix}/`"
+        (),
+        strict=False,
+        description="directories the loader searches first; absolute, or beginning with `{prefix}/`; templates with "
+        "`{version}`, `{os}`, `{arch}`",
     )
     locales: tuple[
         Annotated[

@@ -38,7 +38,7 @@ class StandaloneEngine:
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """make.conf and package.provided. Nothing names a machine; the trusted directories are the layer's own."""
-        trusted = ":".join(directory.format(prefix=part.prefix) for directory in version.trusted_dirs)
+        trusted = ":".join(version.trusted_directories(part))
         variables = {
             "CHOST": part.target.chost,
             "CBUILD": part.target.chost,

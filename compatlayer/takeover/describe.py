@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 import yaml
 
 TODO = "TODO"
-_PLAIN = re.compile(r"[A-Za-z0-9/_@+.{][A-Za-z0-9/_@+.{}:-]*( [A-Za-z0-9(][A-Za-z0-9/_@+.(),;'-]*)*")
+_PLAIN = re.compile(r"[A-Za-z0-9/_+.{][A-Za-z0-9/_@+.{}:-]*( [A-Za-z0-9(][A-Za-z0-9/_@+.(),;'-]*)*")
 
 
 @dataclass(frozen=True, slots=True)

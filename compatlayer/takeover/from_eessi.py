@@ -2,7 +2,8 @@
 
 Of the set file everything is taken over: all sets, each as a version of its own, all listed architectures, all packages in
 order; so ``sets render`` writes the very files that EESSI's generator writes. Of a version's variables: the packages
-(``prefix_packages``), the commit of the tree, overlays, trusted directories and host links, as far as they hold no Jinja.
+(``prefix_packages``), the commit of the tree, overlays, trusted directories and host links. Jinja is not carried out: only
+variables whose meaning a layer has too are put in (``eessi_words``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from compatlayer.declaration.yaml_nodes import Document, KeyPath, describe, read
 from compatlayer.errors import DeclarationError, Location, Mistake
 from compatlayer.takeover.describe import Entry, NewLayer, NewSet, NewVersion, Source
 from compatlayer.takeover.eessi_rules import Reader, is_template
+from compatlayer.takeover.eessi_words import PREFIX, Words, default_of
 
 # What EESSI builds for, where the data do not say so.
 DEFAULT_TARGETS = ("linux-aarch64", "linux-x86_64", "linux-riscv64")
@@ -90,12 +92,12 @@ def read_files(files: Sequence[Path]) -> TakenOver:
     for file in readable:
         if "eessi_sets" in file.document.data:
             layer_name = _take_sets(file, targets, versions) or layer_name
+    repository = next((found for file in readable if (found := file.text("cvmfs_repository"))), REPOSITORY)
     for file in readable:
         if "eessi_sets" not in file.document.data:
-            _take_variables(file, targets, versions)
+            _take_variables(file, targets, versions, repository)
     if mistakes:
         raise DeclarationError(sorted(set(mistakes), key=_position))
-    repository = next((found for file in readable if (found := file.text("cvmfs_repository"))), REPOSITORY)
     layer = NewLayer(
         name=layer_name or "eessi",
         targets=targets,
@@ -203,7 +205,7 @@ def _set_name(file: _File, path: KeyPath, entry: object, seen: dict[str, KeyPath
     return name
 
 
-def _take_variables(file: _File, targets: Sequence[str], versions: dict[str, NewVersion]) -> None:
+def _take_variables(file: _File, targets: Sequence[str], versions: dict[str, NewVersion], repository: str) -> None:
     """One version's variables: its packages become its set (unless a set file has brought one), its pins are added."""
     name = file.text("eessi_version")
     if name is None:
@@ -228,14 +230,14 @@ def _take_variables(file: _File, targets: Sequence[str], versions: dict[str, New
             )
         )
         return
-    versions[name] = _pinned(file, versions[name])
+    versions[name] = _pinned(file, versions[name], Words(repository, name))
     for key, place in _PLACES.items():
         value = file.get(key)
         if value not in (None, [], {}) and file.document.spellings.get((key,)) != "":
             file.notes.append(file.document.mistake((key,), "is not taken over", f"its place is: {place}"))
 
 
-def _pinned(file: _File, version: NewVersion) -> NewVersion:
+def _pinned(file: _File, version: NewVersion, words: Words) -> NewVersion:
     """``version`` with the tree, overlays, trusted directories and links of its variables."""
     commit = file.text("gentoo_git_commit")
     tree = version.tree
@@ -254,8 +256,8 @@ def _pinned(file: _File, version: NewVersion) -> NewVersion:
         tree=tree,
         overlays=tuple(overlays.values()),
         profile=f"{OVERLAY}:gentoo/{{os}}/{{arch}}" if tree else version.profile,
-        trusted_dirs=tuple(_plain_items(file, "prefix_user_defined_trusted_dirs", names.trusted_dir)),
-        host_links=tuple((path, None) for path in _plain_items(file, "symlinks_to_host", names.absolute)),
+        trusted_dirs=tuple(_trusted_dirs(file, words)),
+        host_links=tuple(_host_links(file, words)),
     )
 
 
@@ -280,23 +282,46 @@ def _overlays(file: _File) -> Iterator[Source]:
             yield Source(name, url=url, commit=commit)
 
 
-def _plain_items(file: _File, key: str, check: Any) -> Iterator[str]:
-    """The items of a list that are plain text and good; the others are noted, once for all templates."""
+def _trusted_dirs(file: _File, words: Words) -> Iterator[str]:
+    """The directories that the loader searches; those below EESSI's prefix are below ``{prefix}``."""
+    key = "prefix_user_defined_trusted_dirs"
+    for path, item in _items(file, key):
+        if not isinstance(item, str):
+            file.notes.append(file.document.mistake(path, f"expected text, found {describe(item)}: left out"))
+        elif _plain(file, path, text := words.fill(item)) and _good(file, path, text, names.trusted_dir):
+            yield text
+
+
+def _host_links(file: _File, words: Words) -> Iterator[tuple[str, str | None]]:
+    """The paths that point at the host, each with another target or None; ``dest`` lies below EESSI's prefix."""
+    variants = file.get("create_variant_symlinks") is not False
+    for path, item in _items(file, "symlinks_to_host"):
+        given = item if isinstance(item, dict) else {"dest": f"{PREFIX}{item}", "src": item}
+        if not all(isinstance(given.get(key), str) for key in ("dest", "src")):
+            file.notes.append(file.document.mistake(path, "expected a path, or a link with dest and src: left out"))
+            continue
+        link, target = words.fill(given["dest"]).removeprefix(PREFIX), words.fill(given["src"])
+        if not _plain(file, path, link, target):
+            continue
+        if not variants:
+            target = default_of(target)
+        if _good(file, path, link, names.absolute) and _good(file, path, target, names.link_target):
+            yield link, None if target == link else target
+
+
+def _items(file: _File, key: str) -> Iterator[tuple[KeyPath, Any]]:
+    """The items of a list with their places; nothing when it is none."""
     listed = file.get(key)
-    templates = 0
     for index, item in enumerate(listed if isinstance(listed, list) else []):
-        if is_template(item):
-            templates += 1
-        elif isinstance(item, str):
-            if _good(file, (key, index), item, check):
-                yield item
-        else:
-            file.notes.append(file.document.mistake((key, index), f"expected text, found {describe(item)}: left out"))
-    if templates:
-        place = "trusted_dirs" if "trusted" in key else "host_links"
-        entries = "entry holds" if templates == 1 else "entries hold"
-        fact = f"{templates} {entries} Jinja templates, which are not carried out: left out"
-        file.notes.append(file.document.mistake((key,), fact, f"write them into layer.yaml: {place}"))
+        yield (key, index), item
+
+
+def _plain(file: _File, path: KeyPath, *texts: str) -> bool:
+    """Whether nothing is left in the texts that Jinja would have to work out; noted where there is."""
+    if not any(is_template(text) for text in texts):
+        return True
+    file.notes.append(file.document.mistake(path, "holds a Jinja template, which is not carried out: left out"))
+    return False
 
 
 def _good(file: _File, path: KeyPath, text: str, check: Any) -> bool:

@@ -13,6 +13,7 @@ from compatlayer.declaration.load import load
 from compatlayer.declaration.model import TARGETS, Layer
 from compatlayer.errors import DeclarationError
 from compatlayer.takeover import from_eessi, scaffold
+from compatlayer.takeover.eessi_words import Words
 from tests.unit.takeover import eessi_data
 
 
@@ -181,12 +182,21 @@ custom_overlays:
     url: https://example.org/gentoo-overlay.git
     commit: 89abcdef0123456789abcdef0123456789abcdef
 prefix_user_defined_trusted_dirs:
-  - "/cvmfs/{{ cvmfs_repository }}/lib"
+  - "/cvmfs/{{ cvmfs_repository }}/versions/{{ eessi_version }}/compat/{{ eessi_host_os }}/{{ eessi_host_arch }}/lib/override"
+  - "/cvmfs/{{ cvmfs_repository }}/host_injections/{{eessi_version}}/{{ eessi_host_arch }}/lib"
+  - "{{ lookup('env', 'HOME') }}/lib"
   - /opt/override
 symlinks_to_host:
   - /etc/passwd
   - dest: "{{ gentoo_prefix_path }}/etc/hosts"
-    src: /etc/hosts
+    src: "$(EESSI_{{ eessi_version | replace('.', '') }}_ETC_HOSTS:-{{ compat_defaults_dir }}/etc/hosts)"
+  - dest: "{{ gentoo_prefix_path }}/etc/group"
+    src: /etc/group
+  - dest: "{{ gentoo_prefix_path }}/etc/{{ secret }}"
+    src: /etc/shadow
+  - dest: /usr/lib/outside
+    src: "$(A)"
+  - src: /etc/shadow
 prefix_mask_packages: |
   >=sys-devel/gcc-15
 prefix_packages:
@@ -211,8 +221,20 @@ def test_a_versions_variables_bring_packages_and_pins(tmp_path: Path) -> None:
         ("site", None),
         ("eessi", "89abcdef0123456789abcdef0123456789abcdef"),
     ]
-    assert version.trusted_dirs == ("/opt/override",)
-    assert [str(link.path) for link in version.host_links] == ["/etc/passwd"]
+    assert version.trusted_dirs == (
+        "{prefix}/lib/override",
+        "/cvmfs/software.eessi.io/host_injections/2026.06/{arch}/lib",
+        "/opt/override",
+    )
+    assert version.trusted_directories(layer.part(version, layer.targets[0]))[:2] == (
+        "/cvmfs/software.eessi.io/versions/2026.06/compat/linux/aarch64/lib/override",
+        "/cvmfs/software.eessi.io/host_injections/2026.06/aarch64/lib",
+    )
+    assert {str(link.path): link.target for link in version.host_links} == {
+        "/etc/passwd": None,
+        "/etc/hosts": "$(EESSI_202606_ETC_HOSTS:-/cvmfs/software.eessi.io/defaults/compat/etc/hosts)",
+        "/etc/group": None,
+    }
     rendered = sets.render(layer)
     assert rendered["eessi-2026.06-linux-x86_64"] == "app-arch/7zip\n=dev-util/direnv-2.37.1::eessi\nsys-fabric/opa-psm2\n"
     assert rendered["eessi-2026.06-linux-aarch64"] == "app-arch/7zip\n=dev-util/direnv-2.37.1::eessi\n"
@@ -224,10 +246,46 @@ def test_jinja_is_reported_and_never_carried_out(tmp_path: Path) -> None:
     jinja = [note.partition(": ")[2].partition("\n")[0] for note in notes if "Jinja" in note]
     assert jinja == [
         "prefix_packages[2]: '{{ secret }}' holds a Jinja template, which is not carried out",
-        "prefix_user_defined_trusted_dirs: 1 entry holds Jinja templates, which are not carried out: left out",
-        "symlinks_to_host: 1 entry holds Jinja templates, which are not carried out: left out",
+        "prefix_user_defined_trusted_dirs: holds a Jinja template, which is not carried out: left out",
+        "symlinks_to_host[3]: holds a Jinja template, which is not carried out: left out",
     ]
     assert "# {{ secret }}: held a Jinja template" in (layer.root / "sets/eessi-2026.06.yaml").read_text()
+
+
+def test_a_link_that_cannot_be_is_noted_and_left_out(tmp_path: Path) -> None:
+    _, notes = take_over(tmp_path, VARIABLES)
+    noted = [note.partition(": ")[2].partition("\n")[0] for note in notes if "symlinks_to_host" in note]
+    assert noted[1:] == [
+        "symlinks_to_host[4]: '$(A)' is not a variant link: left out",
+        "symlinks_to_host[5]: expected a path, or a link with dest and src: left out",
+    ]
+
+
+def test_links_are_plain_where_eessis_variables_say_so(tmp_path: Path) -> None:
+    layer, _ = take_over(tmp_path, f"create_variant_symlinks: false\ncvmfs_repository: soft.example.org\n{VARIABLES}")
+    assert {str(link.path): link.target for link in layer.versions[0].host_links} == {
+        "/etc/passwd": None,
+        "/etc/hosts": "/cvmfs/soft.example.org/defaults/compat/etc/hosts",
+        "/etc/group": None,
+    }
+    assert layer.versions[0].trusted_dirs[0] == "{prefix}/lib/override"
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("/cvmfs/{{cvmfs_repository}}/x", "/cvmfs/soft.example.org/x"),
+        ("{{  gentoo_prefix_path  }}/lib", "{prefix}/lib"),
+        ("{{ eessi_version | replace('.', '_') }}", "2026_06"),
+        ("{{ eessi_version | upper }}", "{{ eessi_version | upper }}"),
+        ("{{ eessi_version + secret }}", "{{ eessi_version + secret }}"),
+        ("{{ ansible_env.HOME }}/{{ eessi_host_os }}", "{{ ansible_env.HOME }}/{os}"),
+        ("{% if eessi_version %}", "{% if eessi_version %}"),
+        ("/plain", "/plain"),
+    ],
+)
+def test_only_known_variables_are_put_in(text: str, filled: str) -> None:
+    assert Words("soft.example.org", "2026.06").fill(text) == filled
 
 
 def test_set_file_and_variables_are_one_layer(tmp_path: Path) -> None:
