@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from compatlayer import resolver
 from compatlayer.declaration import configuration, sets
 from compatlayer.declaration.model import Layer, Part, Target, Version
 from compatlayer.errors import DeclarationError
 from compatlayer.findings import Finding
 from compatlayer.gentoo.availability import unavailable
-from compatlayer.gentoo.client import Worker
-from compatlayer.selection import resolver_root, select
+from compatlayer.resolver import Resolver
+from compatlayer.selection import select
 
 
 def check_layer(
@@ -33,12 +34,13 @@ def _findings(layer: Layer, state: Path, versions: Sequence[Version], targets: S
         raise DeclarationError(mistakes)
     yield from sets.todo_reasons(layer, versions)
     yield from sets.stale(layer)
-    # An adopted prefix is asked about with its own Portage; all others share ours.
-    asked: dict[Path | None, dict[Part, Path]] = {}
+    # A prefix with a Portage of its own is asked about with that; all others share ours.
+    asked: dict[Resolver, dict[Part, Path]] = {}
     for version in versions:
         for target in targets:
             chosen = select(layer, version, target)
-            asked.setdefault(chosen.portage_python, {})[chosen.part] = resolver_root(chosen, state)
-    for python, roots in asked.items():
-        with Worker(python=python) as worker:
+            answering = resolver.of_part(chosen, state)
+            asked.setdefault(answering, {})[chosen.part] = resolver.root(chosen, state, answering)
+    for answering, roots in asked.items():
+        with answering.worker() as worker:
             yield from unavailable(layer, worker, roots)

@@ -11,37 +11,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from compatlayer import resolver as resolvers
 from compatlayer.gentoo import decode
-from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.failures import ResolutionError
 from compatlayer.gentoo.packages import Closure
 from compatlayer.journal import write_atomically
 from compatlayer.mirror.resolved import key
-from compatlayer.selection import Selection, resolver_root
+from compatlayer.resolver import Resolver
+from compatlayer.selection import Selection
 
 
-def resolve(chosen: Selection, state: Path) -> Closure:
+def resolve(chosen: Selection, state: Path, resolver: Resolver | None = None) -> Closure:
     """The closure of a selection over an empty package database. Raises ``ResolutionError`` when Portage finds no way.
 
-    A refusal is never remembered, nor what the Portage of an adopted prefix says: it is not ours to know when that changes.
+    ``resolver`` is the Portage to ask, by default the one that answers for the part as it is now. A refusal is never remembered,
+    nor what another Portage than ours says: it is not ours to know when that changes.
     """
-    root = resolver_root(chosen, state)
-    if chosen.portage_python is not None:
-        return _ask(chosen, root)
+    resolver = resolver or resolvers.of_part(chosen, state)
+    root = resolvers.root(chosen, state, resolver)
+    if resolver.python is not None:
+        return _ask(chosen, root, resolver)
     file = root.with_name(f"{root.name}.closure.json")
     wanted = key(chosen, state)
     known = _recall(file, wanted)
     if known is not None:
         return known
-    found = _ask(chosen, root)
+    found = _ask(chosen, root, resolver)
     write_atomically(file, json.dumps({"key": wanted, "closure": _raw(found)}).encode())
     return found
 
 
-def _ask(chosen: Selection, root: Path) -> Closure:
-    with Worker(python=chosen.portage_python) as worker:
+def _ask(chosen: Selection, root: Path, resolver: Resolver) -> Closure:
+    with resolver.worker() as worker:
         try:
-            return worker.closure(root, chosen.atoms)
+            return worker.closure(root, chosen.atoms, system=chosen.engine.installs_system)
         except ResolutionError as error:
             # Portage knows sets; a person wants the line to edit.
             raise error.located({one.atom: one.location.line_in_file for one in chosen.packages}) from error

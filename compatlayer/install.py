@@ -13,15 +13,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from compatlayer import converge, process
+from compatlayer import converge, process, resolver
 from compatlayer.closures import resolve
 from compatlayer.converge import Places, Work
 from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
 from compatlayer.engine import host as machine
 from compatlayer.engine import native
-from compatlayer.errors import ConvergeError
+from compatlayer.errors import ConvergeError, UsageError
 from compatlayer.gentoo import inventory as inventories
-from compatlayer.gentoo.packages import FetchMap, Inventory
+from compatlayer.gentoo.packages import Inventory
 from compatlayer.mirror import distfiles
 from compatlayer.mirror import fill as filling
 from compatlayer.mirror import names as mirror_names
@@ -30,7 +30,7 @@ from compatlayer.plan import Plan, make_plan
 from compatlayer.playbook import Outcome
 from compatlayer.progress import Monitor, Note, PackagesPlanned
 from compatlayer.resources import PACKAGE
-from compatlayer.selection import Selection, resolver_root, select
+from compatlayer.selection import Selection, select
 from compatlayer.stage import Stage, find_stage, keep_visible, open_stage
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,8 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     part = layer.part(version, target)
     if version.engine is EngineName.NATIVE:
         raise native.refusal(part)
+    if version.engine is EngineName.BOOTSTRAP:
+        raise UsageError("engine 'bootstrap' cannot install yet")
     stage = open_stage(state, part, lower=options.over, base=options.base)
     with stage.lock(f"install of {part}"):
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
@@ -138,8 +140,7 @@ def supply(work: Work, builds: set[str], state: Path, monitor: Monitor, *, netwo
     """
     chosen = work.chosen
     packages = [package for package in work.closure if package.id.cpv in builds]
-    engine = FetchMap(f"engine {chosen.engine.name}", "", tuple(chosen.engine.sources()))
-    wants = distfiles.of_packages(str(chosen.part), resolver_root(chosen, state), packages, [engine])
+    wants = distfiles.of_packages(str(chosen.part), resolver.root(chosen, state), packages, [distfiles.engine_sources(chosen)])
     how = filling.Options(names=mirror_names.resolve(chosen.layer.mirrors), network=network, wait_s=_MIRROR_WAIT_S)
     with Store(state / "mirror") as store:
         filled = filling.fill(store, wants, how, monitor)

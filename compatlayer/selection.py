@@ -17,7 +17,7 @@ from compatlayer.engine import engine_for
 from compatlayer.engine.base import Engine, Files, Host
 from compatlayer.errors import UsageError
 from compatlayer.gentoo import portage_configuration
-from compatlayer.gentoo.portage_configuration import RepositoryLocation, read_global_config
+from compatlayer.gentoo.portage_configuration import GlobalConfig, RepositoryLocation, read_global_config
 
 # Where a published layer expects an ebuild repository, below the prefix, should a site want to build on top of it.
 REPOSITORIES = PurePosixPath("var/db/repos")
@@ -33,12 +33,6 @@ class Selection:
     packages: tuple[DeclaredPackage, ...]
     engine: Engine
     host: Host
-
-    @property
-    def portage_python(self) -> Path | None:
-        """The interpreter that owns the Portage to ask; None: ours. Raises ``HostError`` when an adopted prefix is not here."""
-        adopted = self.engine.adopted(self.part)
-        return adopted.python if adopted else None
 
     @property
     def existing_tree(self) -> Path | None:
@@ -143,13 +137,16 @@ def trusted_directories(selection: Selection) -> tuple[PurePosixPath, ...]:
     return tuple(path for path in inside if path not in links)
 
 
-def resolver_files(selection: Selection, state: Path) -> Files:
-    """The resolver's configuration root: repositories where they lie on this machine, without the sets."""
+def resolver_files(selection: Selection, state: Path, home: Path | None = None) -> Files:
+    """The resolver's configuration root: repositories where they lie on this machine, without the sets.
+
+    ``home`` is the tree in which the Portage to ask is installed; None: ours.
+    """
     locations = [
         RepositoryLocation(repository.name, PurePosixPath(repository_directory(selection.layer, repository, state)))
         for repository in selection.version.repositories
     ]
-    return _root(selection, locations, etc_portage(selection))
+    return _root(selection, locations, read_global_config(home))
 
 
 def prefix_files(selection: Selection) -> Files:
@@ -158,7 +155,8 @@ def prefix_files(selection: Selection) -> Files:
         RepositoryLocation(repository.name, selection.part.prefix / REPOSITORIES / repository.name)
         for repository in selection.version.repositories
     ]
-    return _root(selection, locations, etc_portage(selection))
+    # A Portage of the prefix's own has brought its global configuration along.
+    return _root(selection, locations, None if selection.engine.own_portage else read_global_config())
 
 
 def repositories_text(selection: Selection, locations: Mapping[str, PurePosixPath]) -> str:
@@ -169,17 +167,7 @@ def repositories_text(selection: Selection, locations: Mapping[str, PurePosixPat
     return portage_configuration.repos_conf(found).decode()
 
 
-def resolver_root(chosen: Selection, state: Path) -> Path:
-    """The configuration root that Portage resolves this selection against, written where it has changed."""
-    root = state / "resolve" / f"{chosen.part.version}-{chosen.part.target.name}"
-    portage_configuration.write_config_root(root, resolver_files(chosen, state))
-    trees.complete_caches(chosen.version.repositories, root, state, python=chosen.portage_python)
-    return root
-
-
-def _root(selection: Selection, locations: Sequence[RepositoryLocation], files: Files) -> Files:
-    adopted = selection.engine.adopted(selection.part)
-    global_config = read_global_config(adopted.tree if adopted else None)
+def _root(selection: Selection, locations: Sequence[RepositoryLocation], global_config: GlobalConfig | None) -> Files:
     return portage_configuration.config_root_files(
-        global_config, repositories=locations, profile=selection.profile, etc_portage=files
+        global_config, repositories=locations, profile=selection.profile, etc_portage=etc_portage(selection)
     )

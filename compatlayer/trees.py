@@ -18,7 +18,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,10 +137,12 @@ def tree(wanted: Pin, *, nearby: Sequence[Path] = ()) -> Path:
     return wanted.directory
 
 
-def complete_caches(repositories: Sequence[EbuildRepository], root: Path, state: Path, *, python: Path | None = None) -> None:
+def complete_caches(
+    repositories: Sequence[EbuildRepository], root: Path, state: Path, *, worker: Callable[[], Worker] = Worker
+) -> None:
     """Make the metadata cache of every pinned repository that brings none; once for a commit, and for the eclasses it rests on.
 
-    ``root`` is a configuration root that names them all, ``python`` the interpreter that owns the Portage to ask. With a cache
+    ``root`` is a configuration root that names them all, ``worker`` starts the Portage to ask. With a cache
     Portage reads a tree of Gentoo's size in a second; without, it starts bash for each ebuild.
     """
     key = " ".join(f"{one.name}={one.commit or one.path}" for one in repositories) + "\n"
@@ -152,10 +154,10 @@ def complete_caches(repositories: Sequence[EbuildRepository], root: Path, state:
     if not lacking:
         return
     jobs = len(os.sched_getaffinity(0))
-    with lock.hold(state.absolute() / DIRECTORY / ".lock", "making metadata caches"), Worker(python=python) as worker:
+    with lock.hold(state.absolute() / DIRECTORY / ".lock", "making metadata caches"), worker() as asked:
         for wanted in lacking:
             log.warning("making the metadata cache of %s, once", wanted)
-            made = worker.metadata_cache(root, wanted.name, jobs=jobs)
+            made = asked.metadata_cache(root, wanted.name, jobs=jobs)
             for cpv in made.failed:
                 log.warning("%s: bash cannot read %s", wanted, cpv)
             write_atomically(wanted.cache_stamp, key.encode())

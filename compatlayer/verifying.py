@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from compatlayer import resolver
 from compatlayer.declaration import policy as policies
 from compatlayer.declaration.model import Layer, Target, Version
 from compatlayer.errors import Location, StageError, UsageError
@@ -17,7 +18,8 @@ from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.failures import Failure
 from compatlayer.gentoo.packages import Closure, Inventory
 from compatlayer.gentoo.versions import parse_cpv
-from compatlayer.selection import Selection, resolver_root, select
+from compatlayer.resolver import Resolver
+from compatlayer.selection import Selection, select
 from compatlayer.stage import find_stage
 from compatlayer.verify.registry import Context
 
@@ -34,16 +36,17 @@ def of_stage(layer: Layer, version: Version, target: Target, state: Path) -> Ite
     stage = find_stage(state, chosen.part)
     if stage is not None:
         with stage.seen() as tree:
-            yield _context(chosen, tree, state, memory=state / "verified")
+            yield _context(chosen, tree, state, resolver.of_part(chosen, state, stage), memory=state / "verified")
     elif chosen.existing_tree is not None:
-        yield _context(chosen, chosen.existing_tree, state, memory=state / "verified")
+        yield _context(chosen, chosen.existing_tree, state, resolver.of_part(chosen, state), memory=state / "verified")
     else:
         raise StageError(f"there is no stage of {chosen.part} yet", hint="build it: compatlayer install")
 
 
 def of_tree(layer: Layer, version: Version, target: Target, state: Path, tree: Path) -> Context:
     """The context of a part's tree wherever it lies, such as a published revision."""
-    return _context(select(layer, version, target), tree, state)
+    chosen = select(layer, version, target)
+    return _context(chosen, tree, state, resolver.of_tree(chosen, state, tree))
 
 
 def of_prefix(tree: Path) -> Context:
@@ -53,11 +56,11 @@ def of_prefix(tree: Path) -> Context:
     return Context(tree, inventories.read(tree))
 
 
-def _context(chosen: Selection, tree: Path, state: Path, memory: Path | None = None) -> Context:
+def _context(chosen: Selection, tree: Path, state: Path, answering: Resolver, memory: Path | None = None) -> Context:
     there = inventories.read(tree)
-    root = resolver_root(chosen, state)
-    with Worker(python=chosen.portage_python) as worker:
-        closure = worker.closure(root, chosen.atoms)
+    root = resolver.root(chosen, state, answering)
+    with answering.worker() as worker:
+        closure = worker.closure(root, chosen.atoms, system=chosen.engine.installs_system)
         refused = _refused(worker, root, closure, there)
     return Context(
         tree,

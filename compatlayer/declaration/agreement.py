@@ -7,13 +7,14 @@ only at what has the right shape, and leaves saying so about the rest to ``schem
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from compatlayer.declaration import names
-from compatlayer.declaration.model import TARGETS
+from compatlayer.declaration.model import TARGETS, EngineName
 from compatlayer.declaration.names import WrongNameError, suggest
 from compatlayer.declaration.yaml_nodes import Document, KeyPath
 from compatlayer.errors import Mistake
@@ -153,6 +154,49 @@ def _check_version(version: View, root: Path) -> Iterator[Mistake]:
     yield from _unique(version.texts("trusted_dirs"), "directory")
     links = [item if isinstance(item.value, str) else item.get("path") for item in version.items("host_links")]
     yield from _unique([link for link in links if link], "host link")
+    yield from _check_bootstrap(version)
+
+
+def _check_bootstrap(version: View) -> Iterator[Mistake]:
+    """Engine ``bootstrap`` and the key of that name belong together, and to Gentoo's own tree."""
+    engine, bootstrap = version.text("engine"), version.get("bootstrap")
+    if engine != EngineName.BOOTSTRAP:
+        if bootstrap and engine in set(EngineName):
+            yield bootstrap.mistake(f"engine '{engine}' has no use for it", "remove it, or set engine: bootstrap")
+        return
+    if not bootstrap and not _odd(version, "bootstrap", dict):
+        yield version.mistake(
+            "missing key 'bootstrap'", "engine bootstrap works from a pinned script: docs/guides/bootstrap.md has one to copy"
+        )
+    tree = version.get("tree")
+    if tree is None:
+        yield version.mistake("missing key 'tree'", "engine bootstrap builds from Gentoo's own ebuild repository: pin it")
+    elif (name := tree.text("name")) not in (None, names.GENTOO):
+        yield View(tree.document, (*tree.path, "name")).mistake(
+            f"engine bootstrap cannot work from '{name}'",
+            f"the script, and the Portage that it builds, know the repository as '{names.GENTOO}'; others are overlays",
+        )
+    if bootstrap is not None:
+        yield from _check_bootstrap_sources(bootstrap)
+
+
+def _check_bootstrap_sources(bootstrap: View) -> Iterator[Mistake]:
+    script = bootstrap.get("script")
+    url, commit = (script.get("url"), script.text("commit")) if script else (None, None)
+    if url and commit and isinstance(url.value, str) and "{commit}" not in url.value and commit not in url.value:
+        yield url.mistake("the URL does not name the commit", "write {commit} where it belongs: a branch moves")
+    seen: dict[str, View] = {}
+    for source in bootstrap.items("sources"):
+        address = source.text("url")
+        name = source.text("name") or (address.rpartition("/")[2] if address else None)
+        if not name:
+            continue
+        if not re.fullmatch(names.FILE_NAME, name) and not source.get("name"):
+            yield source.mistake(f"'{name}' is not a file name", "give it one of its own: name:")
+        first = seen.setdefault(name, source)
+        if first is not source:
+            line = source.document.lines[first.path]
+            yield source.mistake(f"duplicate source file '{name}', first given in line {line}", "keep one")
 
 
 def _odd(version: View, key: str, kind: type) -> bool:

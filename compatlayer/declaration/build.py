@@ -63,6 +63,21 @@ def _version(name: str, entry: schema.VersionEntry, document: Document, sets: Ma
         trusted_dirs=entry.trusted_dirs,
         locales=entry.locales,
         host_links=tuple(model.HostLink(PurePosixPath(link.path), link.target) for link in entry.host_links),
+        bootstrap=_bootstrap(entry.bootstrap) if entry.bootstrap else None,
+    )
+
+
+def _bootstrap(entry: schema.BootstrapEntry) -> model.Bootstrap:
+    script = entry.script
+    # By its commit, so that a mirror can hold the scripts of several versions.
+    name = f"bootstrap-prefix-{script.commit[:12]}.sh"
+    return model.Bootstrap(
+        commit=script.commit,
+        script=model.Source(name, script.url.format(commit=script.commit), script.size_bytes, script.sha256),
+        sources=tuple(
+            model.Source(source.name or source.url.rpartition("/")[2], source.url, source.size_bytes, source.sha256)
+            for source in entry.sources
+        ),
     )
 
 

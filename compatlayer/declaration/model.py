@@ -87,6 +87,27 @@ class EbuildRepository:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A file that an engine needs for itself: what it is called, where it may be had, and what it must be."""
+
+    name: str
+    url: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """What makes a prefix with engine ``bootstrap``: Gentoo's ``bootstrap-prefix.sh`` as of ``commit``, and the files that it
+    asks for by itself, before there is a Portage that knows Manifests.
+    """
+
+    commit: str
+    script: Source
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostLink:
     """A path of the layer that points at the host: plain (``target`` None: the same path), or at ``target``, which may
     be a CernVM-FS variant symlink such as ``$(EXAMPLE_ETC_HOSTS:-/etc/hosts)``.
@@ -152,6 +173,7 @@ class Version:
     trusted_dirs: tuple[str, ...] = ()
     locales: tuple[str, ...] = ()
     host_links: tuple[HostLink, ...] = ()
+    bootstrap: Bootstrap | None = None
 
     @property
     def repositories(self) -> tuple[EbuildRepository, ...]:

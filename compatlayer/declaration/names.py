@@ -27,6 +27,9 @@ _PACKAGE = r"[A-Za-z0-9_][A-Za-z0-9+_-]*"
 PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 SET_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
 COMMIT = r"[0-9a-fA-F]{40}"
+SHA256 = r"[0-9a-fA-F]{64}"
+# A plain file name: nothing that leaves a directory, hides, or reads as an option or a control code.
+FILE_NAME = r"(?![.-])[^/\x00-\x1f\x7f]{1,240}"
 HOST = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 LOCALE = r"(C|POSIX|[a-z]{2,3}_[A-Z]{2})(\.[A-Za-z0-9-]+)?(@[a-z]+)?"
 ADVISORY = r"GLSA-[0-9]{6}-[0-9]{2}"
@@ -34,8 +37,12 @@ _ENDS_IN_VERSION = re.compile(rf"(?P<name>.+?)-(?P<version>{PACKAGE_VERSION})")
 _PREFIX_CHARACTERS = re.compile(r"[A-Za-z0-9_./-]*")
 _VARIANT = re.compile(r"\$\((?P<name>[A-Za-z_][A-Za-z0-9_]*):-(?P<default>[^()$]*)\)")
 
+# What Gentoo's own ebuild repository is called.
+GENTOO = "gentoo"
+
 GIT_SCHEMES = ("https", "http", "ssh", "git", "file")
 MIRROR_SCHEMES = ("https", "http", "ftp", "file")
+SOURCE_SCHEMES = (*MIRROR_SCHEMES, "mirror")
 PART_FIELDS = ("version", "os", "arch")
 TRUSTED_FIELDS = ("prefix", *PART_FIELDS)
 PROFILE_FIELDS = ("repo", "os", "arch", "keyword", "version")
@@ -175,6 +182,27 @@ def git_url(text: str) -> str:
 def mirror_url(text: str) -> str:
     """Where distfiles are fetched from."""
     return _url(text, MIRROR_SCHEMES)
+
+
+def source_url(text: str) -> str:
+    """Where one file is fetched from: a URL, or ``mirror://NAME/PATH``."""
+    _url(text, SOURCE_SCHEMES)
+    if text.endswith("/"):
+        raise WrongNameError(f"'{text}' names a directory", "name the file itself")
+    return text
+
+
+def script_url(text: str) -> str:
+    """Where a pinned script is fetched from; ``{commit}`` stands for its commit."""
+    return source_url(template(text, ("commit",)))
+
+
+def sha256(text: str) -> str:
+    """A SHA-256, given back in lower case."""
+    if not re.fullmatch(SHA256, text):
+        found = f"{len(text)} hex digits" if re.fullmatch(r"[0-9a-fA-F]+", text) else f"'{text}'"
+        raise WrongNameError(f"a SHA-256 is 64 hex digits, found {found}", "sha256sum FILE prints them")
+    return text.lower()
 
 
 def _url(text: str, schemes: tuple[str, ...]) -> str:

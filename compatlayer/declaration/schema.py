@@ -162,6 +162,41 @@ class EbuildRepositoryEntry(_Entry):
     )
 
 
+Sha256 = Annotated[str, checked(names.sha256), _pattern(names.SHA256)]
+SizeBytes = Annotated[int, _at_least(1)]
+
+
+class ScriptEntry(_Entry):
+    """Gentoo's bootstrap-prefix.sh at one commit."""
+
+    url: Annotated[str, checked(names.script_url)] = Field(
+        description="where it is fetched from; `{commit}` stands for the commit"
+    )
+    commit: Annotated[str, checked(names.commit), _pattern(names.COMMIT)] = Field(
+        description="the 40 hex digits of the commit of Gentoo's repository `proj/prefix`"
+    )
+    sha256: Sha256 = Field(description="what `sha256sum` says of it: 64 hex digits")
+    size_bytes: SizeBytes = Field(description="its size in bytes")
+
+
+class SourceEntry(_Entry):
+    """A file that the bootstrap asks for by itself."""
+
+    url: Annotated[str, checked(names.source_url)] = Field(description="where it is fetched from; `mirror://NAME/PATH` works too")
+    name: Annotated[str, checked(names.matching(names.FILE_NAME, "a file name", "no slash, no leading dot or dash"))] | None = (
+        Field(None, description="what it is called; left out: what follows the URL's last slash")
+    )
+    sha256: Sha256 = Field(description="what `sha256sum` says of it: 64 hex digits")
+    size_bytes: SizeBytes = Field(description="its size in bytes")
+
+
+class BootstrapEntry(_Entry):
+    """What engine bootstrap works from."""
+
+    script: ScriptEntry = Field(description="Gentoo's `bootstrap-prefix.sh` at one commit")
+    sources: tuple[SourceEntry, ...] = Field((), strict=False, description="the files that the script downloads by itself")
+
+
 class HostLinkEntry(_Entry):
     """A path of the layer that points at the host."""
 
@@ -217,6 +252,9 @@ class VersionEntry(_Entry):
     ] = Field((), strict=False, description="locales to generate, such as `en_US.UTF-8`")
     host_links: tuple[HostLinkItem, ...] = Field(
         (), strict=False, description="paths that point at the host: a plain path, or `path` and `target`"
+    )
+    bootstrap: BootstrapEntry | None = Field(
+        None, description="with engine `bootstrap`: the script, and the files that it downloads"
     )
 
 

@@ -55,6 +55,14 @@ class Workshop:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Something that has to be done once, before a prefix can emerge; ``reason`` says what it is for."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """A prefix that exists on this machine, and the interpreter that owns the Portage in it."""
 
@@ -63,9 +71,15 @@ class Adopted:
 
 
 class Engine(Protocol):
-    """One way to make a prefix able to emerge."""
+    """One way to make a prefix able to emerge.
+
+    ``own_portage``: a Portage that lies in the prefix itself resolves and builds, not ours. ``installs_system``: the prefix holds
+    the profile's system set, whether it is declared or not.
+    """
 
     name: EngineName
+    own_portage: bool
+    installs_system: bool
 
     def probe(self) -> Host:
         """Look at this machine."""
@@ -76,11 +90,20 @@ class Engine(Protocol):
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
         """A compiler of the engine's own, laid out at ``place`` for the build; None when the host's is used as it is."""
 
+    def portage(self, part: Part, workshop: Workshop, program: str) -> tuple[str, ...]:
+        """The command that runs one of Portage's programs, such as ``emerge``."""
+
     def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
         """What ``emerge`` finds in its environment: everything that belongs to this machine and not to the layer."""
 
     def adopted(self, part: Part) -> Adopted | None:
         """The prefix that this part already is, with its own Portage; None where our Portage builds it from nothing."""
 
-    def sources(self) -> Sequence[Distfile]:
+    def steps(self, trees: Sequence[Path]) -> tuple[Step, ...]:
+        """What has to be done before the part that ``trees`` make up (the one that wins first) can emerge; mostly nothing."""
+
+    def python(self, trees: Sequence[Path]) -> PurePosixPath | None:
+        """The interpreter of the Portage that lies in the part, below the prefix; None as long as ours has to answer."""
+
+    def sources(self, version: Version) -> Sequence[Distfile]:
         """Source files that the engine itself needs, beyond those of the packages; the mirror keeps them as well."""

@@ -6,20 +6,20 @@ Follows what Gentoo Prefix calls a guest: https://wiki.gentoo.org/wiki/Project:P
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine import host as machine
 from compatlayer.engine import settings
-from compatlayer.engine.base import Adopted, Files, Host, Workshop
+from compatlayer.engine.base import Files, Host, Workshop
+from compatlayer.engine.ours import OurPortage
 from compatlayer.engine.wrapper import Toolchain
-from compatlayer.gentoo.packages import Distfile
 
 NEEDED = ("bash", "gcc", "g++", "make", "patch", "tar", "bzip2", "xz", "wget", "ld", "scanelf", "bwrap")
 
 
-class GuestEngine:
+class GuestEngine(OurPortage):
     """The host's toolchain, Portage from this program's own environment."""
 
     name = EngineName.GUEST
@@ -55,11 +55,3 @@ class GuestEngine:
         """The layer's own programs come first in PATH, then the host's."""
         path = f"{part.prefix}/usr/bin:{part.prefix}/bin:{workshop.tools}:/usr/bin:/bin"
         return settings.environment(part, host, workshop, path)
-
-    def adopted(self, part: Part) -> Adopted | None:
-        """None: a part is built from nothing."""
-        return None
-
-    def sources(self) -> Sequence[Distfile]:
-        """None: the toolchain is the host's."""
-        return ()

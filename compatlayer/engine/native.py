@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine import host as machine
-from compatlayer.engine.base import Adopted, Files, Host, Workshop
+from compatlayer.engine.base import Adopted, Files, Host, Step, Workshop
 from compatlayer.engine.wrapper import Toolchain
 from compatlayer.errors import HostError, UsageError
 from compatlayer.gentoo.packages import Distfile
@@ -25,6 +25,8 @@ class NativeEngine:
     """Nothing of ours: Portage, its settings and its toolchain are the prefix's."""
 
     name = EngineName.NATIVE
+    own_portage = True
+    installs_system = False
 
     def probe(self) -> Host:
         """Look at this machine; nothing is needed to read a prefix."""
@@ -38,11 +40,23 @@ class NativeEngine:
         """None: the prefix has its own."""
         return None
 
+    def portage(self, part: Part, workshop: Workshop, program: str) -> tuple[str, ...]:
+        """Raises ``UsageError``: an adopted prefix is not built."""
+        raise refusal(part)
+
     def environment(self, part: Part, host: Host, workshop: Workshop) -> Mapping[str, str]:
         """Raises ``UsageError``: an adopted prefix is not built."""
         raise refusal(part)
 
-    def sources(self) -> Sequence[Distfile]:
+    def steps(self, trees: Sequence[Path]) -> tuple[Step, ...]:
+        """None."""
+        return ()
+
+    def python(self, trees: Sequence[Path]) -> PurePosixPath | None:
+        """None: see ``adopted``."""
+        return None
+
+    def sources(self, version: Version) -> Sequence[Distfile]:
         """None."""
         return ()
 

@@ -48,6 +48,10 @@ FEATURES = (
 )
 
 
+# Portage's programs that change the system as a whole lie in sbin.
+ADMINISTRATIVE = ("env-update", "etc-update", "dispatch-conf")
+
+
 def make_conf(engine: str, settings: Mapping[str, str]) -> bytes:
     """``make.conf/00-engine``: the engine's variables, which the layer's own files may change after it."""
     text = f"# Written by compatlayer's engine '{engine}'; the layer's own settings follow in the files after this one.\n"

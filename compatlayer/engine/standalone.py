@@ -8,16 +8,16 @@ through a wrapper (``wrapper``) that cannot see the host's headers and libraries
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from compatlayer import process
 from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine import host as machine
 from compatlayer.engine import settings, wrapper
-from compatlayer.engine.base import Adopted, Files, Host, Workshop
+from compatlayer.engine.base import Files, Host, Workshop
+from compatlayer.engine.ours import OurPortage
 from compatlayer.engine.wrapper import Compiler, Toolchain
-from compatlayer.gentoo.packages import Distfile
 
 # The C library's makefiles want bison, gawk and Python beside a compiler.
 NEEDED = (
@@ -27,7 +27,7 @@ LIBDIR = "lib64"
 _INCLUDES = re.compile(r"#include <\.\.\.> search starts here:\n(.*?)\nEnd of search list", re.DOTALL)
 
 
-class StandaloneEngine:
+class StandaloneEngine(OurPortage):
     """A toolchain wrapped around the layer's own C library, Portage from this program's own environment."""
 
     name = EngineName.STANDALONE
@@ -65,14 +65,6 @@ class StandaloneEngine:
         # The C library's ebuild builds with the compiler as the host has it.
         variables |= {"CL_HOST_CC": "/usr/bin/gcc", "CL_HOST_CXX": "/usr/bin/g++"}
         return variables
-
-    def adopted(self, part: Part) -> Adopted | None:
-        """None: a part is built from nothing."""
-        return None
-
-    def sources(self) -> Sequence[Distfile]:
-        """None: the C library and its kin are packages, and the compiler is the host's."""
-        return ()
 
 
 def compiler() -> Compiler:

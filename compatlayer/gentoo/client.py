@@ -7,7 +7,7 @@ roots and architectures, one request after the other.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -52,14 +52,18 @@ class Worker:
         environment: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
         script: Path = SCRIPT,
+        through: Callable[[Sequence[str | Path]], Sequence[str | Path]] = tuple,
     ) -> None:
-        """``python`` is the interpreter that owns the Portage to ask (default: the one that runs this)."""
+        """``python`` is the interpreter that owns the Portage to ask (default: the one that runs this).
+
+        ``through`` makes of its command line one that sees the interpreter where it was built for, such as a view's.
+        """
         self._python = python or Path(sys.executable)
         self._timeout_s = timeout_s
         # Isolated: neither this project's directory nor the user's settings decide what `import portage` finds.
         # No bytecode in somebody else's prefix, which is only read.
         options = ["-I", "-X", "utf8"] if python is None else ["-I", "-B", "-X", "utf8"]
-        self._pipe = JsonPipe([self._python, *options, script], env=environment)
+        self._pipe = JsonPipe(through([self._python, *options, script]), env=environment)
         self._versions: Versions | None = None
 
     def __enter__(self) -> Self:
@@ -116,14 +120,21 @@ class Worker:
             for atom, answer in zip(atoms, raw, strict=True)
         }
 
-    def closure(self, config_root: Path, declared: Mapping[str, Sequence[str]] | Sequence[str]) -> Closure:
+    def closure(
+        self, config_root: Path, declared: Mapping[str, Sequence[str]] | Sequence[str], *, system: bool = False
+    ) -> Closure:
         """The ``declared`` atoms with their dependencies, build dependencies included, in build order.
 
-        ``declared`` maps the names of sets to their atoms; plain atoms are the set ``declared``. The root's ``var/db/pkg`` should
-        be empty: installed packages would be taken for granted. Raises ``ResolutionError`` when Portage finds no solution.
+        ``declared`` maps the names of sets to their atoms; plain atoms are the set ``declared``. With ``system`` the profile's
+        system set is wanted too, as the set ``system``. The root's ``var/db/pkg`` should be empty: installed packages would be
+        taken for granted. Raises ``ResolutionError`` when Portage finds no solution.
         """
         sets = declared if isinstance(declared, Mapping) else {"declared": declared}
-        request = {"config_root": str(config_root), "sets": {name: list(atoms) for name, atoms in sets.items()}}
+        request = {
+            "config_root": str(config_root),
+            "sets": {name: list(atoms) for name, atoms in sets.items()},
+            "system": system,
+        }
         raw = self._ask("closure", request)
         return decode.closure(raw)
 

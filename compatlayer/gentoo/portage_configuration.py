@@ -69,15 +69,20 @@ def read_global_config(installed_at: Path | None = None) -> GlobalConfig:
     )
 
 
+def has_global_config(directory: Path) -> bool:
+    """Whether a Portage is installed below ``directory``, with the files that every root needs a copy of."""
+    return any((directory / place / "make.globals").is_file() for place in (MODULE_CONFIG, SYSTEM_CONFIG))
+
+
 def config_root_files(
-    global_config: GlobalConfig,
+    global_config: GlobalConfig | None,
     *,
     repositories: Sequence[RepositoryLocation],
     profile: str,
     etc_portage: Files,
     make_globals: Mapping[str, str] | None = None,
 ) -> dict[PurePosixPath, bytes]:
-    """Everything below a configuration root, by path relative to it.
+    """Everything below a configuration root, by path relative to it; without ``global_config``, only ``etc/portage``.
 
     ``repositories`` come in the order of precedence of a tree and its overlays: the first is Portage's main repository, a later
     one wins over an earlier one. ``profile`` is ``repository:path``. ``etc_portage`` holds the layer's own files by path below
@@ -90,9 +95,11 @@ def config_root_files(
         ETC_PORTAGE / "repos.conf": repos_conf(repositories),
         ETC_PORTAGE / "make.profile" / "parent": make_profile(profile, repositories),
     }
-    files = {global_config.directory / path: content for path, content in global_config.files.items()}
-    files[global_config.directory / "repos.conf"] = b""
-    if make_globals:
+    files: dict[PurePosixPath, bytes] = {}
+    if global_config is not None:
+        files |= {global_config.directory / path: content for path, content in global_config.files.items()}
+        files[global_config.directory / "repos.conf"] = b""
+    if make_globals and global_config is not None:
         assignments = "".join(f"{name}={shell_quoted(value)}\n" for name, value in make_globals.items())
         files[global_config.directory / "make.globals"] += b"\n" + assignments.encode()
     for path, content in etc_portage.items():

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compatlayer.declaration.model import Layer, Target, Version
+from compatlayer.declaration.names import FILE_NAME
 from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.packages import Distfile, FetchMap, ResolvedPackage, SourceUri
 from compatlayer.mirror import hashes, resolved
-from compatlayer.selection import resolver_root, select
+from compatlayer.resolver import root as resolver_root
+from compatlayer.selection import Selection, select
 
-# A plain file name: nothing that leaves a directory, hides, or reads as an option or a control code.
-NAME = re.compile(r"(?![.-])[^/\x00-\x1f\x7f]{1,240}")
+NAME = re.compile(FILE_NAME)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,11 +92,17 @@ def of_layer(layer: Layer, versions: Sequence[Version], targets: Sequence[Target
                 if maps is None:
                     worker = worker or closing.enter_context(Worker())
                     root = resolver_root(chosen, state)
-                    maps = worker.fetch_maps(root, worker.closure(root, chosen.atoms).packages)
+                    closure = worker.closure(root, chosen.atoms, system=chosen.engine.installs_system)
+                    maps = worker.fetch_maps(root, closure.packages)
                     resolved.remember(state, part, key, maps)
                 found.append((part, maps))
-                found.append((part, [FetchMap(f"engine {chosen.engine.name}", "", tuple(chosen.engine.sources()))]))
+                found.append((part, [engine_sources(chosen)]))
     return collect(found)
+
+
+def engine_sources(chosen: Selection) -> FetchMap:
+    """What the engine itself needs for this part."""
+    return FetchMap(f"engine {chosen.engine.name}", "", tuple(chosen.engine.sources(chosen.version)))
 
 
 def of_packages(part: str, config_root: Path, packages: Sequence[ResolvedPackage], extra: Sequence[FetchMap] = ()) -> Wants:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from compatlayer import trees
+from compatlayer import resolver, trees
 from compatlayer.closures import resolve
 from compatlayer.declaration.model import EbuildRepository, Layer, Target
 from compatlayer.engine import native
@@ -26,7 +26,7 @@ from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.failures import Candidate, Masked, MissingKeyword, ResolutionError
 from compatlayer.gentoo.packages import Inventory
 from compatlayer.plan import Comparison, Verdict, compare
-from compatlayer.selection import resolver_root, select
+from compatlayer.selection import select
 from compatlayer.takeover import found, scaffold
 from compatlayer.takeover.describe import Entry, NewLayer, NewSet, NewVersion, Source
 from compatlayer.takeover.found import FoundSource, Notes
@@ -145,12 +145,13 @@ class _Adoption:
             files.pop(make_conf, None)
         return files
 
-    def hold_versions(self, layer: Layer, state: Path, python: Path) -> None:
+    def hold_versions(self, layer: Layer, state: Path) -> None:
         """Hold every installed package at its version, as far as the pinned repositories still have it."""
         chosen = select(layer, layer.versions[0], self.target)
-        root = resolver_root(chosen, state)
+        answering = resolver.of_part(chosen, state)
+        root = resolver.root(chosen, state, answering)
         atoms = {f"={one.id.cpv}" + (f"::{one.repository}" if one.repository else ""): one for one in self.inventory}
-        with Worker(python=python) as worker:
+        with answering.worker() as worker:
             answers = worker.check_atoms(root, list(atoms))
         declared = self.declared
         for atom, package in atoms.items():
@@ -258,7 +259,7 @@ def adopt(prefix: Path, directory: Path) -> Result:
     with _workplace(directory) as workplace:
         state = workplace / STATE
         _fetch(adoption.sources, state)
-        adoption.hold_versions(_written(adoption, workplace), state, adopted.python)
+        adoption.hold_versions(_written(adoption, workplace), state)
         _settle(adoption, workplace, state)
         layer = scaffold.write(directory, adoption.files())
         if (state / trees.DIRECTORY).is_dir():

@@ -33,9 +33,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     roots: list[Path] = []
     real = Worker.closure
 
-    def closure(self: Worker, root: Path, declared: object) -> Closure:
+    def closure(self: Worker, root: Path, declared: object, *, system: bool = False) -> Closure:
         roots.append(root)
-        return real(self, root, declared)  # type: ignore[arg-type]
+        return real(self, root, declared, system=system)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Worker, "closure", closure)
     return roots

@@ -18,7 +18,7 @@ NEEDS = (("runtime", ("RDEPEND", "IDEPEND")), ("post", ("PDEPEND",)), ("build", 
 
 
 def closure(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Resolve ``sets`` (name → atoms) at ``config_root``.
+    """Resolve ``sets`` (name → atoms) at ``config_root``; with ``system``, the profile's system set as well.
 
     Gives ``packages`` in merge order and ``provided``: entries of package.provided that some package relies on. Raises
     ``Refused`` with every atom that fails by itself, or with what the resolver ran into.
@@ -27,7 +27,12 @@ def closure(request: Dict[str, Any]) -> Dict[str, Any]:
     from _emerge.depgraph import backtrack_depgraph
 
     config = roots.load(request["config_root"])
-    declared = _declared(request["sets"])
+    sets = dict(request["sets"])
+    if request.get("system"):
+        # A profile's `packages` marks with an asterisk what the system set holds (PMS 5.2.6).
+        marked = config.target_config.settings.packages
+        sets["system"] = sorted(str(atom).lstrip("*") for atom in marked if str(atom).startswith("*"))
+    declared = _declared(sets)
     options = dict(OPTIONS)
     parameters = create_depgraph_params(options, None)
     settings = config.target_config.settings
