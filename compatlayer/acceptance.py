@@ -11,14 +11,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from compatlayer import process
 from compatlayer.declaration.model import Part
+from compatlayer.entering import Entrance
 from compatlayer.errors import UsageError
+from compatlayer.gentoo.versions import parse_cpv
 from compatlayer.stage import View
 
 if TYPE_CHECKING:
@@ -41,23 +43,23 @@ class Result:
     detail: str = ""
 
 
-def run(
-    layer_root: Path,
-    part: Part,
-    view: View,
-    environment: Mapping[str, str],
-    *,
-    select: str | None = None,
-    packages: Sequence[str] = (),
-    junit: Path | None = None,
-    quiet: bool = False,
-    silent: bool = False,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Which tests, and where their report goes.
+
+    ``expression`` is as ``pytest -k`` takes it. With ``packages`` (``category/name`` or ``name``) only tests that are marked
+    ``@pytest.mark.package("category/name", …)`` with one of them are run. ``junit`` is the file of a JUnit report.
+    """
+
+    expression: str | None = None
+    packages: tuple[str, ...] = ()
+    junit: Path | None = None
+
+
+def run(layer_root: Path, part: Part, entrance: Entrance, select: Selected, *, quiet: bool = False, silent: bool = False) -> int:
     """Run the layer's acceptance tests and return pytest's exit code; its output goes to this terminal, unless ``silent``.
 
-    ``select`` is an expression as ``pytest -k`` takes it. With ``packages`` (``category/name`` or ``name``) only tests that are
-    marked ``@pytest.mark.package("category/name", …)`` with one of them are run. Raises ``UsageError`` when the layer has no
-    tests.
+    Raises ``UsageError`` when the layer has no tests.
     """
     directory = layer_root / DIRECTORY
     if not directory.is_dir():
@@ -66,17 +68,17 @@ def run(
             hint="put acceptance tests there: docs/guides/acceptance-tests.md",
         )
     connection = {
-        "arguments": view.arguments,
-        "environment": dict(environment),
+        "arguments": entrance.view.arguments,
+        "shell": entrance.shell,
         "prefix": str(part.prefix),
-        "packages": packages,
+        "packages": select.packages,
     }
     # testinfra's own plugin would connect to this machine; ours takes its place.
     plugins = ["-p", "no:pytest11.testinfra", "-p", "compatlayer.acceptance", "-p", "no:cacheprovider", "-p", "no:xdist"]
     arguments = [*plugins, "-c", os.devnull, "--rootdir", str(directory), "--tb=short", "--no-header"]
     arguments += ["-qq"] if quiet else ["-v"]
-    arguments += ["-k", select] if select else []
-    arguments += [f"--junit-xml={junit}"] if junit else []
+    arguments += ["-k", select.expression] if select.expression else []
+    arguments += [f"--junit-xml={select.junit}"] if select.junit else []
     passed_on = {name: os.environ[name] for name in ("TERM", "NO_COLOR", "COLUMNS") if name in os.environ}
     done = process.run(
         [sys.executable, "-m", "pytest", *arguments, directory],
@@ -87,13 +89,11 @@ def run(
     return done.returncode
 
 
-def run_silently(
-    layer_root: Path, part: Part, view: View, environment: Mapping[str, str], **how: Any
-) -> tuple[int, list[Result]]:
-    """The same without a word (``how`` as for ``run``, but for ``silent``): the exit code, and how each test ended."""
+def run_silently(layer_root: Path, part: Part, entrance: Entrance, select: Selected) -> tuple[int, list[Result]]:
+    """The same without a word: the exit code, and how each test ended."""
     with tempfile.TemporaryDirectory(prefix="compatlayer-tests-") as directory:
-        junit = how.pop("junit", None) or Path(directory) / "junit.xml"
-        code = run(layer_root, part, view, environment, junit=junit, silent=True, **how)
+        junit = select.junit or Path(directory) / "junit.xml"
+        code = run(layer_root, part, entrance, replace(select, junit=junit), silent=True)
         return code, read_results(junit) if junit.exists() else []
 
 
@@ -114,20 +114,17 @@ def connect(connection: Mapping[str, Any]) -> Host:
     from testinfra.host import Host  # noqa: PLC0415
 
     view = View(PurePosixPath(connection["prefix"]), tuple(connection["arguments"]))
-    environment: Mapping[str, str] = connection["environment"]
+    shell: Sequence[str] = connection["shell"]
 
     class LayerBackend(LocalBackend):  # type: ignore[misc]
-        """Runs commands in the view, with the layer's environment."""
+        """Runs commands in the view."""
 
         NAME = "compatlayer"
 
         def run(self, command: str, *args: str, **_kwargs: Any) -> Any:
             """Run a shell command line inside the layer; the shell is the login shell's, so that ``module`` is there."""
             line: str = self.get_command(command, *args)
-            shell: Sequence[str] = ("bash", "-lc", line)
-            environment_arguments = [f"{name}={value}" for name, value in environment.items()]
-            inside = view.command(["env", "-i", *environment_arguments, *shell])
-            done = process.run(inside, check=False)
+            done = process.run(view.command([*shell, line]), check=False)
             return self.result(
                 done.returncode,
                 self.encode(line),
@@ -144,13 +141,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not about the packages asked for."""
-    wanted = set(json.loads(os.environ.get(VARIABLE, "{}")).get("packages", ()))
-    if not wanted:
-        return
-    chosen = [item for item in items if wanted & _packages(item)]
+    """Leave out what is not about the packages asked for, and what is about packages that this layer does not have."""
+    connection = json.loads(os.environ.get(VARIABLE, "{}"))
+    wanted = set(connection.get("packages", ()))
+    chosen = [item for item in items if wanted & _packages(item)] if wanted else list(items)
+    if any(_packages(item) for item in chosen):
+        installed = _installed(connection)
+        chosen = [item for item in chosen if not _packages(item) or installed is None or _packages(item) & installed]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+def _installed(connection: Mapping[str, Any]) -> frozenset[str] | None:
+    """The names of the packages in the layer, with the category; None when it cannot say."""
+    said = connect(connection).run(f"printf '%s\\n' {connection['prefix']}/var/db/pkg/*/*")
+    entries = ["/".join(line.split("/")[-2:]) for line in said.stdout.splitlines()]
+    packages = [parse_cpv(entry) for entry in entries if _is_cpv(entry)]
+    return frozenset(name for package in packages for name in (package.cp, package.name)) or None
+
+
+def _is_cpv(text: str) -> bool:
+    try:
+        parse_cpv(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _packages(item: pytest.Item) -> set[str]:
@@ -172,8 +187,13 @@ def _fixture() -> Any:
         """The layer's prefix."""
         return str(json.loads(os.environ[VARIABLE])["prefix"])
 
-    return host, prefix
+    @pytest.fixture(scope="session")
+    def scratch(host: Host) -> str:
+        """A directory inside that can be written: /tmp, or what a host that has none offers instead."""
+        return str(host.run("echo ${TMPDIR:-/tmp}").stdout.strip())
+
+    return host, prefix, scratch
 
 
 if VARIABLE in os.environ:
-    host, prefix = _fixture()
+    host, prefix, scratch = _fixture()

@@ -8,16 +8,82 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from compatlayer.declaration.model import Part
-from compatlayer.errors import StageError
-from compatlayer.stage import Bind, Stage, View, find_stage, tree_view
+from compatlayer.errors import StageError, UsageError
+from compatlayer.stage import Bind, Overlay, Stage, View, find_stage
+from compatlayer.stage import view as views
+from compatlayer.stage.synthetic import Root, synthetic_view
 
 # What a person keeps: who they are, and what their terminal can do. Not their home: its login files may put anything first.
 KEPT = ("USER", "LOGNAME", "TERM", "COLORTERM", "NO_COLOR", "TZ", "DISPLAY")
 HOST_PATH = "/usr/local/bin:/usr/bin:/bin"
 LOGIN_FILE = PurePosixPath("etc/profile")
+# The layer's own way in, as Gentoo Prefix calls it, and the shell of a layer that has none.
+STARTPREFIX, SHELL = PurePosixPath("startprefix"), PurePosixPath("usr/bin/bash")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A part as it can be looked at: its ``tree``, to be bound at the prefix, and the ``overlay`` that has to be mounted before.
+
+    ``trees`` are the directories that its files lie in, the first one wins.
+    """
+
+    part: Part
+    tree: Bind
+    trees: tuple[Path, ...]
+    overlay: Overlay | None = None
+
+    def has(self, path: PurePosixPath) -> bool:
+        """Whether there is a file at ``path`` below the prefix, links that lead elsewhere not followed."""
+        return any(os.path.lexists(tree / path) for tree in self.trees)
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A way in: the view, and the arguments that go before one line for a login shell."""
+
+    view: View
+    shell: tuple[str, ...]
+
+
+def usual(view: View, variables: Mapping[str, str]) -> Entrance:
+    """A login shell with these variables and no others."""
+    return Entrance(view, ("env", "-i", *(f"{name}={value}" for name, value in variables.items()), "bash", "-lc"))
+
+
+def bare(shown: Shown, root: Root) -> Entrance:
+    """A login shell of the layer's own in a root that is not this machine's, through ``startprefix`` where the layer has that.
+
+    Raises ``UsageError`` for a layer that has no shell of its own.
+    """
+    prefix = shown.part.prefix
+    view = synthetic_view(shown.tree, root, shown.overlay)
+    if shown.has(STARTPREFIX):
+        return Entrance(view, (str(prefix / STARTPREFIX), "bash", "-lc"))
+    if shown.has(SHELL):
+        return Entrance(view, (str(prefix / SHELL), "-lc"))
+    raise UsageError(
+        f"{shown.part} has no shell of its own, so nothing can be run where the host has none",
+        hint="declare app-portage/prefix-toolkit, or app-shells/bash; a layer of engine 'guest' always needs its host",
+    )
+
+
+def of_stage(state: Path, part: Part) -> Shown:
+    """The part's stage, as a reader sees it. Raises ``StageError`` when there is none yet."""
+    stage = find_stage(state, part)
+    if stage is None:
+        raise StageError(f"there is no stage of {part} yet", hint="build it: compatlayer install")
+    tree, overlay = stage.mounts(read_only=True)
+    return Shown(part, tree, tuple(_trees(stage)), overlay)
+
+
+def of_directory(tree: Path, part: Part) -> Shown:
+    """Any directory, to be shown at the part's prefix."""
+    return Shown(part, Bind(tree, part.prefix), (tree,))
 
 
 def environment(part: Part, own: Mapping[str, str], writable: Sequence[Path] = ()) -> dict[str, str]:
@@ -37,22 +103,13 @@ def environment(part: Part, own: Mapping[str, str], writable: Sequence[Path] = (
     }
 
 
-def stage_view(state: Path, part: Part, *, writable: Sequence[Path] = (), interactive: bool = False) -> View:
-    """A read-only view of the part's stage, with the layer's own login file in place of the host's.
+def view_of(shown: Shown, *, writable: Sequence[Path] = (), interactive: bool = False) -> View:
+    """A read-only view of this machine with the part in it, and the layer's own login file in place of the host's.
 
-    ``writable`` directories of the host can be written. Raises ``StageError`` when there is no stage yet.
+    ``writable`` directories of the host can be written.
     """
-    stage = find_stage(state, part)
-    if stage is None:
-        raise StageError(f"there is no stage of {part} yet", hint="build it: compatlayer install")
-    binds = [*_writable(writable), *_login_file(_trees(stage))]
-    return stage.view(read_only=True, interactive=interactive, binds=binds)
-
-
-def directory_view(tree: Path, part: Part, *, writable: Sequence[Path] = (), interactive: bool = False) -> View:
-    """The same for any directory, shown at the part's prefix."""
-    binds = [*_writable(writable), *_login_file((tree,))]
-    return tree_view(tree, part.prefix, binds=binds, interactive=interactive)
+    binds = [*_writable(writable), *_login_file(shown.trees)]
+    return views.build(shown.tree, binds=binds, offline=False, interactive=interactive, overlay=shown.overlay)
 
 
 def _trees(stage: Stage) -> Sequence[Path]:

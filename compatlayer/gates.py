@@ -214,10 +214,10 @@ def _verify(question: Question, gates: Gates) -> tuple[bool, str]:
 
 def _acceptance(question: Question, _gates: Gates) -> tuple[bool, str]:
     with question.repository.read(question.revision, question.part) as tree:
-        view = entering.directory_view(tree, question.part)
+        view = entering.view_of(entering.of_directory(tree, question.part))
         view.check()
-        environment = entering.environment(question.part, os.environ)
-        code, results = acceptance.run_silently(question.layer.root, question.part, view, environment)
+        entrance = entering.usual(view, entering.environment(question.part, os.environ))
+        code, results = acceptance.run_silently(question.layer.root, question.part, entrance, acceptance.Selected())
     if code == acceptance.PASSED:
         return True, f"all {len(results)} acceptance tests pass"
     if code == acceptance.NO_TESTS:

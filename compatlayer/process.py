@@ -26,6 +26,7 @@ PROVIDERS: Mapping[str, tuple[str, str]] = {
     "bwrap": ("bubblewrap", "bubblewrap"),
     "ostree": ("ostree", "ostree"),
     "nginx": ("nginx-light", "nginx"),
+    "busybox": ("busybox-static", "busybox"),
     "scanelf": ("pax-utils", "pax-utils"),
     "xz": ("xz-utils", "xz"),
     "unshare": ("util-linux", "util-linux"),

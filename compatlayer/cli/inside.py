@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from compatlayer.cli.context import Session, global_options
+from compatlayer.cli.shown import shown
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -37,13 +38,7 @@ def enter(writable: tuple[Path, ...], revision: str | None, command: tuple[str, 
     session = Session()
     part = session.layer.part(session.version, session.target)
     interactive = sys.stdin.isatty()
-    if revision is None:
-        view = entering.stage_view(session.state, part, writable=writable, interactive=interactive)
-    else:
-        from compatlayer.cli.repositories import Places  # noqa: PLC0415
-
-        tree = Places(session).tree(revision)
-        view = entering.directory_view(tree, part, writable=writable, interactive=interactive)
+    view = entering.view_of(shown(session, part, revision), writable=writable, interactive=interactive)
     view.check()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from compatlayer.cli.context import Session, global_options
+from compatlayer.cli.shown import shown
 from compatlayer.errors import UsageError
 
 if TYPE_CHECKING:
     from compatlayer.baseline import Baseline
+    from compatlayer.declaration.model import Part
+    from compatlayer.entering import Entrance
     from compatlayer.findings import Finding
     from compatlayer.report.findings import Account
     from compatlayer.verify.registry import Context, Selected
@@ -170,35 +173,46 @@ def _kept(findings: Iterator[Finding], kept: list[Finding]) -> Iterator[Finding]
 @click.option("--package", "packages", metavar="NAME", multiple=True, help="Only tests about this package (repeatable).")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a JUnit report.")
 @click.option("--revision", metavar="R", help="A published revision instead of the stage: NUMBER, TAG, production:TAG, …")
+@click.option("--empty-root", is_flag=True, help="In a root that holds nothing but the layer, /proc and /dev.")
 @global_options
-def test(select: str | None, packages: tuple[str, ...], junit: Path | None, revision: str | None) -> int:
+def test(select: str | None, packages: tuple[str, ...], junit: Path | None, revision: str | None, empty_root: bool) -> int:
     """Run the layer's acceptance tests (tests/layer/ beside layer.yaml) inside the layer.
 
     Exit code 4 when one fails.
     """
-    from compatlayer import acceptance, entering  # noqa: PLC0415
+    from compatlayer import acceptance  # noqa: PLC0415
 
     session = Session()
     part = session.layer.part(session.version, session.target)
-    if revision is None:
-        view = entering.stage_view(session.state, part)
-    else:
-        from compatlayer.cli.repositories import Places  # noqa: PLC0415
-
-        view = entering.directory_view(Places(session).tree(revision), part)
-    view.check()
-    sys.stdout.flush()
-    where = (session.layer.root, part, view, entering.environment(part, os.environ))
-    which: dict[str, Any] = {"select": select, "packages": packages, "junit": junit.absolute() if junit else None}
-    if session.settings.format == "json":
-        code, results = acceptance.run_silently(*where, **which)
-    else:
-        code, results = acceptance.run(*where, **which, quiet=session.settings.quiet), []
+    which = acceptance.Selected(select, packages, junit.absolute() if junit else None)
+    with _entrance(session, part, revision, empty_root=empty_root) as entrance:
+        sys.stdout.flush()
+        if session.settings.format == "json":
+            code, results = acceptance.run_silently(session.layer.root, part, entrance, which)
+        else:
+            code, results = acceptance.run(session.layer.root, part, entrance, which, quiet=session.settings.quiet), []
     if code == acceptance.NO_TESTS:
         raise UsageError("no acceptance test was selected", hint=_SELECTING)
     if session.settings.format == "json":
         session.give({"part": str(part), "tests": [asdict(one) for one in results]}, "")
     return 0 if code == acceptance.PASSED else FINDINGS
+
+
+@contextmanager
+def _entrance(session: Session, part: Part, revision: str | None, *, empty_root: bool) -> Iterator[Entrance]:
+    """The way into the stage or a revision, in a view of this machine or in an empty root."""
+    from compatlayer import entering  # noqa: PLC0415
+    from compatlayer.hostlab import description, laboratory  # noqa: PLC0415
+
+    found = shown(session, part, revision)
+    if empty_root:
+        with laboratory.entrance(found, description.empty()) as entrance:
+            entrance.view.check_setup([*entrance.shell, ":"])
+            yield entrance
+        return
+    entrance = entering.usual(entering.view_of(found), entering.environment(part, os.environ))
+    entrance.view.check()
+    yield entrance
 
 
 def _explanation(identifier: str) -> str:

@@ -26,6 +26,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
     "stage": ("stages", "stage", "Local changes: list, diff, drop."),
     "verify": ("inspect", "verify", "Compare what is installed with what is declared."),
     "test": ("inspect", "test", "Run the layer's acceptance tests."),
+    "hostlab": ("hostlab", "hostlab", "Run the acceptance tests under synthetic hosts."),
     "publish": ("publish", "publish", "Publish the stage to the test repository."),
     "promote": ("publish", "promote", "Move a tested revision to production, bit for bit."),
     "approve": ("publish", "approve", "Sign an approval of a test revision."),

@@ -17,6 +17,18 @@ The lower tree is never written. A stage survives any crash of what runs in it: 
 from __future__ import annotations
 
 from compatlayer.stage.stage import Stage, drop, find_stage, open_stage, stages
-from compatlayer.stage.view import Bind, View, keep_visible, tree_view, unbound
+from compatlayer.stage.view import Bind, Overlay, View, keep_visible, tree_view, unbound
 
-__all__ = ["Bind", "Stage", "View", "drop", "find_stage", "keep_visible", "open_stage", "stages", "tree_view", "unbound"]
+__all__ = [
+    "Bind",
+    "Overlay",
+    "Stage",
+    "View",
+    "drop",
+    "find_stage",
+    "keep_visible",
+    "open_stage",
+    "stages",
+    "tree_view",
+    "unbound",
+]

@@ -19,7 +19,7 @@ from compatlayer.errors import LockHeldError, StageError
 from compatlayer.journal import Journal, write_atomically
 from compatlayer.stage import refusal
 from compatlayer.stage import view as views
-from compatlayer.stage.view import Bind, View
+from compatlayer.stage.view import Bind, Overlay, View
 from compatlayer.tree.beneath import ROOT, Beneath, names_in, remove
 from compatlayer.tree.changes import ChangeList, read_overlay, read_plain
 from compatlayer.tree.rows import Row, rows
@@ -63,6 +63,11 @@ class Stage:
         ``interactive`` leaves the command in the terminal's session (job control). Raises ``StageError`` for binds
         that cannot be laid out.
         """
+        tree, overlay = self.mounts(read_only=read_only)
+        return views.build(tree, binds=binds, offline=offline, interactive=interactive, overlay=overlay)
+
+    def mounts(self, *, read_only: bool) -> tuple[Bind, Overlay | None]:
+        """What a view of this stage is made of: the tree at its prefix, and the overlay to mount before it."""
         source, overlay = self.upper, None
         if self.lower is not None:
             source = self.directory / "merged"
@@ -70,8 +75,7 @@ class Stage:
             # lower tree.
             trees = "lowerdir=upper:lower" if read_only else "lowerdir=lower,upperdir=upper,workdir=work"
             overlay = views.Overlay(self.directory, f"{_OPTIONS},{trees}")
-        tree = Bind(source, self.part.prefix, writable=not read_only)
-        return views.build(tree, binds=binds, offline=offline, interactive=interactive, overlay=overlay)
+        return Bind(source, self.part.prefix, writable=not read_only), overlay
 
     @contextmanager
     def seen(self) -> Iterator[Path]:

@@ -101,6 +101,12 @@ class View:
         if done.returncode != 0:
             raise refusal.explain(done.stderr, refusal.HostFacts.read())
 
+    def check_setup(self, command: Sequence[str]) -> None:
+        """The same for a view without this machine's programs, with a ``command`` of its own, whose failure is no refusal."""
+        done = process.run(self.command(command), check=False)
+        if done.returncode != 0 and done.stderr.startswith(("bwrap:", "unshare:", "mount:", "setpriv:")):
+            raise refusal.explain(done.stderr, refusal.HostFacts.read())
+
 
 @dataclass(frozen=True, slots=True)
 class Overlay:

@@ -28,10 +28,10 @@ def test_lua_refuses_a_module_that_does_not_exist(host: Any) -> None:
     assert "no_such_module" in refused.stderr
 
 
-def test_posix_and_lfs_agree_about_a_directory(host: Any) -> None:
+def test_posix_and_lfs_agree_about_a_directory(host: Any, scratch: str) -> None:
     asked = host.run(
         "lua -e %s",
         "local lfs, stat = require('lfs'), require('posix.sys.stat')"
-        " print(lfs.attributes('/tmp', 'mode'), stat.S_ISDIR(stat.stat('/tmp').st_mode))",
+        f" print(lfs.attributes('{scratch}', 'mode'), stat.S_ISDIR(stat.stat('{scratch}').st_mode))",
     )
     assert asked.stdout.split() == ["directory", "1"]

@@ -25,10 +25,10 @@ def test_loading_a_module_changes_the_environment_and_unloading_restores_it(host
     assert "restored" in shown.stdout.splitlines()
 
 
-def test_a_users_modulefile_is_found_below_modulepath(host: Any) -> None:
+def test_a_users_modulefile_is_found_below_modulepath(host: Any, scratch: str) -> None:
     shown = host.run(
-        'mkdir -p /tmp/modules/tool && echo \'setenv("TOOL_HOME", "/opt/tool")\' > /tmp/modules/tool/1.2.lua'
-        " && module use /tmp/modules && module load tool/1.2 && echo $TOOL_HOME"
+        f'mkdir -p {scratch}/modules/tool && echo \'setenv("TOOL_HOME", "/opt/tool")\' > {scratch}/modules/tool/1.2.lua'
+        f" && module use {scratch}/modules && module load tool/1.2 && echo $TOOL_HOME"
     )
     assert shown.stdout.splitlines()[-1] == "/opt/tool", shown.stderr
 
