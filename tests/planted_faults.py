@@ -15,7 +15,7 @@ from compatlayer.tree.manifest import Manifest
 from compatlayer.verify import catalog
 from compatlayer.verify.reading import reading
 from compatlayer.verify.reading.walk import Listing, Problem
-from tests import linkage_faults
+from tests import linkage_faults, loader_faults
 from tests.elf_files import put
 from tests.tiny_prefix import HOME, Link, Program, TinyPrefix
 
@@ -276,6 +276,21 @@ PLANTED |= {identifier: _in_a_layer_with_a_c_library(plant) for identifier, (pla
 def _(prefix: TinyPrefix) -> None:
     prefix.settings["engine"] = EngineName.GUEST
     put(prefix.tree, "usr/bin/fetch", linkage_faults.program("libcurl.so.4", interpreter=linkage_faults.HOST_LOADER))
+
+
+def _told(plant: Callable[[Path], object]) -> Plant:
+    """A layer with a loader of its own and a declared directory for drivers, and something wrong in what the loader is told."""
+
+    def planted(prefix: TinyPrefix) -> None:
+        tree = linkage_faults.closed_layer(prefix.tree)
+        loader_faults.with_driver_directory(tree)
+        prefix.settings["trusted_dirs"] = (loader_faults.DRIVERS,)
+        plant(tree)
+
+    return planted
+
+
+PLANTED |= {identifier: _told(plant) for identifier, (plant, _) in loader_faults.PLANTED.items()}
 
 
 def _under_a_policy(text: str, plant: Callable[[Path], object]) -> Plant:

@@ -24,7 +24,7 @@ from compatlayer.verify.reading import Reading, Visitor, by_path
 from compatlayer.verify.reading.home import home_of
 
 # In the order in which they run and report: from the whole to the detail.
-MODULES = ("declared", "integrity", "linkage", "scripts", "links", "catalog", "policy")
+MODULES = ("declared", "integrity", "linkage", "loader", "scripts", "links", "catalog", "policy")
 
 
 @dataclass(frozen=True, slots=True)
