@@ -74,7 +74,8 @@ src_test() {
 	use prefix-guest || hostile+=( LD_LIBRARY_PATH="${T}/libraries" LD_PRELOAD=/no/such/library.so )
 	mkdir "${T}/libraries" || die
 	echo 'this is no library' > "${T}/libraries/libc.so.6" || die
-	said=$(env -i "${hostile[@]}" STARTPREFIX_KEEP=MY_OWN "${prefix}/startprefix" env 2>&1) || die "startprefix fails: ${said}"
+	hostile+=( STARTPREFIX_KEEP=MY_OWN )
+	said=$(env -i "${hostile[@]}" "${prefix}/startprefix" env 2>&1) || die "startprefix fails: ${said}"
 	grep -qx "COMPATLAYER_PREFIX=${prefix}" <<< "${said}" || die "no marker: ${said}"
 	grep -qx "MY_OWN=1" <<< "${said}" || die "STARTPREFIX_KEEP is not kept: ${said}"
 	if grep -E '^(LD_|PYTHONPATH|BASH_ENV|LUA_PATH)' <<< "${said}"; then
