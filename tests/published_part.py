@@ -21,9 +21,10 @@ from compatlayer.publish import base_name
 from compatlayer.repository import PRODUCTION, TEST, open_repository
 from compatlayer.repository.base import Repository
 from compatlayer.stage import Stage, drop, find_stage, open_stage
+from tests.cvmfs_publishers import PRODUCTION_DOMAIN, TEST_DOMAIN
 
 TARGET = TARGETS[this_machine()]
-PREFIX = "/cvmfs/software.example.org/versions/{version}/compat/{os}/{arch}"
+PREFIX = "versions/{version}/compat/{os}/{arch}"
 SOURCE = Path(__file__).resolve().parent.parent
 
 
@@ -32,6 +33,13 @@ class PublishedLayer:
     """A layer in ``directory``, its state beside it."""
 
     directory: Path
+    test_domain: str = TEST_DOMAIN
+    production_domain: str = PRODUCTION_DOMAIN
+
+    @property
+    def domains(self) -> tuple[str, str]:
+        """The names of the CernVM-FS repositories, where it has any."""
+        return (self.test_domain, self.production_domain)
 
     @property
     def root(self) -> Path:
@@ -41,8 +49,15 @@ class PublishedLayer:
     def state(self) -> Path:
         return self.directory / "state"
 
-    def declare(self, gates: str = "{}", production: str = "{backend: ostree, path: repositories/production}") -> None:
-        """Write ``layer.yaml`` with these gates."""
+    def declare(self, gates: str = "{}", backend: str = "ostree") -> None:
+        """Write ``layer.yaml`` with these gates, and both repositories on that backend; ``mixed`` promotes OSTree to CernVM-FS."""
+        ostree = ("{backend: ostree, path: repositories/test}", "{backend: ostree, path: repositories/production}")
+        repositories = {
+            "ostree": ostree,
+            "mixed": (ostree[0], f"{{backend: cvmfs, name: {self.production_domain}}}"),
+            "cvmfs": tuple(f"{{backend: cvmfs, name: {domain}}}" for domain in self.domains),
+        }
+        test, production = repositories[backend]
         self.root.mkdir(parents=True, exist_ok=True)
         overlay = self.root / "overlay"
         (overlay / "profiles").mkdir(parents=True, exist_ok=True)
@@ -52,7 +67,7 @@ class PublishedLayer:
             f"""\
 name: tiny
 targets: [{TARGET.name}]
-prefix: {PREFIX}
+prefix: /cvmfs/{self.production_domain}/{PREFIX}
 versions:
   "2026.11":
     status: live
@@ -61,7 +76,7 @@ versions:
     overlays:
       - {{name: tiny, path: overlay}}
 repositories:
-  test: {{backend: ostree, path: repositories/test}}
+  test: {test}
   production: {production}
 gates: {gates}
 """

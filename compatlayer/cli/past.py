@@ -31,7 +31,9 @@ def history(tags: bool) -> int:
     if tags:
         live = past.in_use(places.repository(TEST), places.production, places.parts)
         names = [name for name in _REPOSITORIES if name in session.layer.repositories]
-        kept = {name: past.retention(past.tags_of(places.repository(name), places.parts), live)[1] for name in names}
+        receipts = past.named_by_receipts(places.production, places.parts)
+        found_tags = {name: past.tags_of(places.repository(name), places.parts) for name in names}
+        kept = {name: past.retention(found, live, receipts)[1] for name, found in found_tags.items()}
         sys.stdout.write(report.tags(kept, session.settings.format))
         return 0
     found = past.history(places.repository(TEST), places.production, places.part)
@@ -56,7 +58,7 @@ def diff(first: str, second: str, files: bool) -> int:
     if files:
         sys.stdout.write(changes.render(past.files(*pair, places.part), session.settings.format, session.paint))
     else:
-        section = past.compare(session.layer.root, *pair, places.part)
+        section = past.compare(session.layer.root, *pair, places.part, places.repositories)
         sys.stdout.write(changelogs.render([section], session.settings.format, session.paint))
     return 0
 
@@ -78,7 +80,7 @@ def changelog(span: str, repository: str) -> int:
         if not dots or not first:
             raise UsageError(f"'{span}' is not A..B", hint="compatlayer changelog 1..3, or production..test")
         pair = places.revision(first, repository), places.revision(second or "head", repository)
-        sections = [past.compare(session.layer.root, *pair, places.part)]
+        sections = [past.compare(session.layer.root, *pair, places.part, places.repositories)]
     else:
         sections = publish.sections_of(places.repository(repository), places.part)
     sys.stdout.write(changelogs.render(sections, session.settings.format, session.paint))
@@ -106,10 +108,11 @@ def rollback(tag: str, name: str, whole_repository: bool, yes: bool) -> int:
     repository = places.repository(name)
     if said := _take_up(places, name):
         session.say(said)
+    places.warn(repository)
     if whole_repository:
         return _rewind(session, repository, tag, yes=yes)
     target = find(repository, places.part, tag)
-    revision, section = past.rollback(session.layer.root, repository, places.part, target)
+    revision, section = past.rollback(session.layer.root, repository, places.part, target, places.repositories)
     if revision is not None and name == "production":
         promote.write_changelog(session.layer.root, repository, places.part)
     sys.stdout.write(report.rolled_back(repository.name, target, revision, section, session.settings.format, session.paint))
@@ -133,6 +136,8 @@ def status() -> int:
     names = [name for name in _REPOSITORIES if name in session.layer.repositories]
     found = {name: places.repository(name).pending() for name in names}
     sys.stdout.write(report.pending(found, session.settings.format, session.paint))
+    for name in names:
+        places.warn(places.repository(name))
     return 5 if any(one is not None and one.holder is None for one in found.values()) else 0
 
 
@@ -152,6 +157,22 @@ def abort(name: str | None) -> int:
     if session.settings.format == "json":
         session.give(done, "")
     return 0
+
+
+@transaction.command(name="check")
+@click.option("--repository", "name", type=click.Choice(_REPOSITORIES), help="Only this one.")
+@global_options
+def check_repositories(name: str | None) -> int:
+    """Read what the repositories hold, all of it, and compare it with their own checksums. Exit code 4 when it is damaged."""
+    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.findings import Severity  # noqa: PLC0415
+    from compatlayer.report import findings as report  # noqa: PLC0415
+
+    session = Session(report.renderers())
+    chosen = [one for one in Places(session).repositories if name in (None, one.name)]
+    found = [finding for one in chosen for finding in one.check()]
+    sys.stdout.write(report.render(found, session.settings.format, session.paint))
+    return 4 if any(finding.severity >= Severity.ERROR for finding in found) else 0
 
 
 def _rewind(session: Session, repository: Repository, tag: str, *, yes: bool) -> int:

@@ -58,6 +58,7 @@ def publish(
         return 0
     if said := take_up(repository):
         session.say(said)
+    places.warn(repository)
     replaced = places.revision(onto)[1] if onto else None
 
     def announce(section: Section) -> None:
@@ -112,6 +113,8 @@ def promote(revision: str, overrides: tuple[str, ...], full_readback: bool, key:
     ):
         if said:
             session.say(said)
+    for repository in places.repositories:
+        places.warn(repository)
     question = places.question(revision, own.keyid)
     reasons = dict(_override(text) for text in overrides)
     result = promoting.promote(question, own, reasons, full_readback=full_readback)

@@ -10,7 +10,7 @@ from compatlayer.cli.context import Session
 from compatlayer.errors import UsageError
 from compatlayer.repository import PRODUCTION, TEST, open_repository
 from compatlayer.repository.base import Repository, Revision
-from compatlayer.repository.find import find, split
+from compatlayer.repository.find import find, readable, split
 
 if TYPE_CHECKING:
     from compatlayer.declaration.model import Part
@@ -37,6 +37,11 @@ class Places:
         """Production, where one is declared."""
         return self.repository(PRODUCTION) if PRODUCTION in self.session.layer.repositories else None
 
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Those that the layer declares, test first."""
+        return tuple(self.repository(name) for name in (TEST, PRODUCTION) if name in self.session.layer.repositories)
+
     def revision(self, name: str, default: str = TEST) -> tuple[Repository, Revision]:
         """The revision that ``[REPOSITORY:]REVISION`` means. Raises ``UsageError``."""
         place, rest = split(name, default)
@@ -46,7 +51,8 @@ class Places:
     def tree(self, name: str) -> Path:
         """A read-only directory with the tree of a revision."""
         repository, revision = self.revision(name)
-        return repository.tree(revision, self.part)
+        place, twin = readable(self.part, revision, (repository, *self.repositories))
+        return place.tree(twin, self.part)
 
     @property
     def parts(self) -> list[Part]:
@@ -59,8 +65,15 @@ class Places:
         from compatlayer import past  # noqa: PLC0415
 
         live = past.in_use(self.repository(TEST), self.production, self.parts)
-        if gone := past.keep_few(repository, self.parts, live):
+        receipts = past.named_by_receipts(self.production, self.parts)
+        if gone := past.keep_few(repository, self.parts, live, receipts):
             self.session.say(f"{repository.name} let go of {len(gone)} old tags: {', '.join(gone)}")
+
+    def warn(self, repository: Repository) -> None:
+        """Say what will go wrong with a repository soon, unless somebody acts."""
+        for finding in repository.warnings():
+            word = self.session.error_paint.doubtful("warning")
+            self.session.say(f"{word}: {finding.description}\n  hint: {finding.remedy}")
 
     def question(self, name: str, publisher: str) -> Question:
         """What gates are asked about a test revision."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
 from compatlayer import changelog
 from compatlayer.changelog import Happened, Section
 from compatlayer.report.formats import pick, to_json
-from compatlayer.report.text import Paint, count, printable, size
+from compatlayer.report.text import WIDTH, Paint, count, printable, size
 
 
 def render(sections: Sequence[Section], format_name: str = "text", paint: Paint | None = None) -> str:
@@ -31,8 +32,10 @@ def one(section: Section, paint: Paint) -> str:
         word = _PAINT[package.happened](paint, f"{package.happened.value:10}")
         lines.append(f"  {word}  {printable(package.description)}")
     lines += [f"  {paint.bad('security  ')}  {printable(advisory)}" for advisory in section.advisories]
-    lines += [f"  {paint.bad('gone      ')}  {printable(name)}" for name in section.sonames_gone]
-    lines += [f"  {paint.good('new       ')}  {printable(name)}" for name in section.sonames_new]
+    for word, names in ((paint.bad("libs gone "), section.sonames_gone), (paint.good("libs new  "), section.sonames_new)):
+        # Some packages bring dozens: wrapped, so that the packages stay in sight.
+        rows = textwrap.wrap(printable(", ".join(names)), WIDTH - 14, break_long_words=False, break_on_hyphens=False)
+        lines += [f"  {' ' * 10 if number else word}  {row}" for number, row in enumerate(rows)]
     return "\n".join([*lines, f"  {_files(section)}", ""])
 
 

@@ -192,6 +192,10 @@ class Repository(Protocol):
         """A lasting read-only directory with the part's tree, for a stage or a view to stand on."""
         ...
 
+    def shows(self, revision: Revision, part: Part) -> bool:
+        """Whether the revision's tree can be read here; a backend may keep one that it cannot show."""
+        ...
+
     def begin(self, part: Part, message: Message, expect: Revision | None) -> Transaction:
         """Open the one transaction. Refuses when the head is not ``expect``, or when something is open already."""
         ...
@@ -221,7 +225,11 @@ class Repository(Protocol):
         ...
 
     def check(self) -> Sequence[Finding]:
-        """Read everything and compare it with its own checksums."""
+        """Read everything and compare it with its own checksums; the warnings too."""
+        ...
+
+    def warnings(self) -> Sequence[Finding]:
+        """What will go wrong soon unless somebody acts; costs next to nothing."""
         ...
 
 

@@ -13,29 +13,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from compatlayer.declaration.model import Part
 from compatlayer.errors import RepositoryError
 from compatlayer.findings import Finding, Severity
-from compatlayer.journal import Record, write_atomically
-from compatlayer.repository.base import DamagedRevision, Message, Origin, Pending, Reclaimed, Revision, safe_line, tag_of
+from compatlayer.repository.base import DamagedRevision, Message, Origin, Pending, Reclaimed, Revision, tag_of
 from compatlayer.repository.cvmfs_server import CvmfsServer, Tagged
-from compatlayer.repository.ledger import Ledger, message_document, message_of, part_document
+from compatlayer.repository.cvmfs_transaction import CvmfsTransaction
+from compatlayer.repository.ledger import Ledger, message_of
 from compatlayer.repository.moved import moved
-from compatlayer.repository.transaction import JournalledTransaction, reopened
-from compatlayer.tree.apply import apply
-from compatlayer.tree.beneath import Beneath
-from compatlayer.tree.changes import ChangeList
-from compatlayer.tree.entries import Entry, entry_at
+from compatlayer.repository.transaction import reopened
+from compatlayer.tree.entries import Entry, Kind, scan
 from compatlayer.tree.manifest import Manifest
 
-DIRTAB = ".cvmfsdirtab"
+CATALOG_MARK = ".cvmfscatalog"
+SNAPSHOTS = PurePosixPath(".cvmfs/snapshots")
 WARN_BEFORE = timedelta(days=7)
 _ROOT = re.compile(r"root=([0-9a-f]{64})")
 
@@ -48,6 +46,20 @@ class WhitelistExpires(Finding):
     """
 
     identifier: ClassVar[str] = "whitelist-expires"
+    check: ClassVar[str] = "repository"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotsHidden(Finding):
+    """The publisher shows only the repository's newest state: a part can then not be rolled back from here.
+
+    CernVM-FS keeps what every tag names, and by default shows none of it. With `CVMFS_VIRTUAL_DIR=true` in the repository's
+    `server.conf`, the next publish makes `.cvmfs/snapshots` appear, with a directory for each tag. Until then a rollback
+    takes the tree from the test repository, if that still has it.
+    """
+
+    identifier: ClassVar[str] = "snapshots-hidden"
     check: ClassVar[str] = "repository"
     severity: ClassVar[Severity] = Severity.WARNING
 
@@ -66,6 +78,7 @@ class CvmfsRepository:
         program: str = "cvmfs_server",
         mounts: Path = Path("/cvmfs"),
         storage: Path = Path("/srv/cvmfs"),
+        spool: Path = Path("/var/spool/cvmfs"),
         settings: Path = Path("/etc/cvmfs/repositories.d"),
     ) -> None:
         self.name = name
@@ -73,6 +86,7 @@ class CvmfsRepository:
         self.mount_path = PurePosixPath("/cvmfs") / domain
         self.mounted = mounts / domain
         self.storage = storage / domain
+        self.spool = spool / domain
         self.settings = settings / domain
         self.server = CvmfsServer(domain, program)
         self.ledger = Ledger(ledger, name)
@@ -92,30 +106,45 @@ class CvmfsRepository:
         """The stored manifest; made again by a scan where this publisher does not have it."""
         if revision.root in self.ledger.manifests:
             return self.ledger.manifests.load(revision.root)
-        manifest = Manifest.of_tree(self.tree(revision, part))
-        if manifest.root != revision.root:
-            raise RepositoryError(
-                f"revision {revision.number} of {part} in {self.name} is not what it says",
-                cause=f"its tree has the root {manifest.root}, it was published with {revision.root}",
-                hint="it was changed behind our back: cvmfs_server tag -l, and compatlayer rollback",
-            )
-        return manifest
+        entries = list(scan(self.tree(revision, part)))
+        # The publisher marks where nested catalogs begin, in the tree and after it was published; ours may hold marks as well.
+        for manifest in (Manifest.of(one for one in entries if not _is_mark(one)), Manifest.of(entries)):
+            if manifest.root == revision.root:
+                self.ledger.manifests.save(manifest)
+                return manifest
+        raise RepositoryError(
+            f"revision {revision.number} of {part} in {self.name} is not what it says",
+            cause=f"its tree has the root {manifest.root}, it was published with {revision.root}",
+            hint="it was changed behind our back: cvmfs_server tag -l, and compatlayer rollback",
+        )
 
     def tree(self, revision: Revision, part: Part) -> Path:
         """Where the part's tree can be read. Raises ``RepositoryError`` for an earlier revision that is shown nowhere."""
-        below = self.below(part)
-        for tag in revision.tags:
-            snapshot = self.mounted / ".cvmfs" / "snapshots" / tag / below
-            if snapshot.is_dir():
-                return snapshot
-        head = self.head(part)
-        if head is not None and head.id == revision.id:
-            return self.mounted / below
+        place = self._place(revision, part)
+        if place is not None:
+            return place
         raise RepositoryError(
             f"revision {revision.number} of {part} cannot be read in {self.name}",
             cause=f"{self.mounted}/.cvmfs/snapshots does not show it",
             hint="set CVMFS_VIRTUAL_DIR=true in its server.conf and publish once",
         )
+
+    def shows(self, revision: Revision, part: Part) -> bool:
+        """The newest revision is mounted; earlier ones only where the repository shows its snapshots."""
+        return self._place(revision, part) is not None
+
+    def _place(self, revision: Revision, part: Part) -> Path | None:
+        below = self.below(part)
+        for tag in revision.tags:
+            snapshot = self.mounted / SNAPSHOTS / tag / below
+            if snapshot.is_dir():
+                return snapshot
+        head = self.head(part)
+        if head is None or head.root != revision.root:  # a rollback makes an old tree the newest one
+            return None
+        # While a transaction is open, the mount shows what is in the making; this stays as clients see it.
+        published = self.spool / "rdonly" / below
+        return published if published.is_dir() else self.mounted / below
 
     @contextmanager
     def read(self, revision: Revision, part: Part) -> Iterator[Path]:
@@ -191,17 +220,22 @@ class CvmfsRepository:
         return Reclaimed(0, 0)
 
     def check(self) -> Sequence[Finding]:
-        """What ``cvmfs_server check`` says, and a whitelist that is about to expire."""
+        """What ``cvmfs_server check`` says, and the warnings."""
+        said = self.server.check()
+        damaged = [DamagedRevision(path=self.domain, expected="no problems found", actual=said)] if said else []
+        return [*damaged, *self.warnings()]
+
+    def warnings(self) -> Sequence[Finding]:
+        """A whitelist that is about to expire, earlier revisions that nobody can read here."""
         found: list[Finding] = []
-        if said := self.server.check():
-            found.append(DamagedRevision(path=self.domain, expected="no problems found", actual=said))
         expires = self.whitelist_expires()
         if expires is not None and expires - datetime.now(UTC) < WARN_BEFORE:
-            found.append(
-                WhitelistExpires(
-                    path=self.domain, expected=f"more than {WARN_BEFORE.days} days", actual=f"it expires {expires:%Y-%m-%d %H:%M}"
-                )
-            )
+            wanted, there = f"a whitelist for more than {WARN_BEFORE.days} days", f"one that ends {expires:%Y-%m-%d %H:%M} UTC"
+            renew = f"cvmfs_server resign {self.domain}"
+            found.append(WhitelistExpires(path=self.domain, expected=wanted, actual=there, remedy=renew))
+        if self.mounted.is_dir() and not (self.mounted / SNAPSHOTS).is_dir():
+            show = f"set CVMFS_VIRTUAL_DIR=true in {self.settings}/server.conf; the next publish then shows it"
+            found.append(SnapshotsHidden(path=self.domain, expected=str(SNAPSHOTS), actual="nothing", remedy=show))
         return found
 
     def newer_than(self, tag: str) -> tuple[str, ...]:
@@ -228,12 +262,16 @@ class CvmfsRepository:
             return None
 
     def below(self, part: Part) -> PurePosixPath:
-        """The part's path in the repository. Raises ``RepositoryError`` for a prefix elsewhere."""
-        if not part.prefix.is_relative_to(self.mount_path):
+        """The part's path in the repository, the same in test and production: what follows ``/cvmfs/<repository>``.
+
+        Raises ``RepositoryError`` for a prefix elsewhere.
+        """
+        _, root, *names = part.prefix.parts if len(part.prefix.parts) > 1 else ("", "")
+        if root != "cvmfs" or len(names) < 2:
             raise RepositoryError(
-                f"{part} does not belong into {self.name}", cause=f"its prefix {part.prefix} is not below {self.mount_path}"
+                f"{part} does not belong into {self.name}", cause=f"its prefix {part.prefix} is not below /cvmfs/<repository>"
             )
-        return part.prefix.relative_to(self.mount_path)
+        return PurePosixPath(*names[1:])
 
     def leased(self, part: Part) -> str:
         """The directory to lease behind a gateway: the nearest to the part that exists. Empty on a Stratum 0."""
@@ -290,89 +328,11 @@ class CvmfsRepository:
             )
 
 
-class CvmfsTransaction(JournalledTransaction):
-    """Changes go into the mounted repository, path by path; ``publish`` makes the snapshot."""
-
-    def __init__(self, repository: CvmfsRepository, part: Part, message: Message, number: int, held: ExitStack) -> None:
-        super().__init__(repository.ledger, part, message, number, held)
-        self.repository = repository
-        self._changed: set[str] = set()
-
-    def keep(self, held: ExitStack) -> None:
-        """Take the lock over."""
-        self._held = held
-
-    @property
-    def place(self) -> Path:
-        """The part's tree in the mounted repository."""
-        return self.repository.mounted / self.repository.below(self.part)
-
-    def find_published(self, records: Sequence[Record]) -> Revision | None:
-        """It came to be when the snapshot that was announced is there."""
-        tags = {record.data["tag"] for record in records if record.step == "publish"}
-        return next((one for one in self.repository.revisions(self.part) if tags & set(one.tags)), None)
-
-    def _open(self) -> None:
-        self.repository.server.transaction(self.repository.leased(self.part))
-
-    def _apply(self, changes: ChangeList, source: Path, after: Manifest) -> None:
-        self.place.mkdir(parents=True, exist_ok=True)
-        apply(changes, source, self.place)
-        self._changed.update(put.path for put in changes.puts)
-        self._changed.update(changes.deletes)
-        if not self.repository.leased(self.part):
-            self._keep_catalogs_small()
-
-    def _reread(self, paths: Iterable[str]) -> Iterator[Entry]:
-        with Beneath(self.place) as tree:
-            for path in paths:
-                if tree.lstat(path) is not None:
-                    yield entry_at(tree, path)
-
-    def _prepare(self, tag: str | None, manifest: Manifest) -> dict[str, Any]:
-        if tag is None:
-            raise RepositoryError("a CernVM-FS revision needs a tag: without one nobody finds it again")
-        if tag in self.repository.tags():
-            raise RepositoryError(f"the tag {tag} is in use in {self.repository.name}")
-        record = {"part": part_document(self.part), "root": manifest.root, **message_document(self.message)}
-        write_atomically(self.repository.record_file(tag), json.dumps(record, sort_keys=True).encode() + b"\n")
-        return {"description": safe_line(f"root={manifest.root} {self.message.line}")}
-
-    def _publish(self) -> Revision:
-        announced = self.notes["publish"]
-        self.repository.server.publish(announced["tag"], announced["description"])
-        revision = next((one for one in self.repository.revisions(self.part) if announced["tag"] in one.tags), None)
-        if revision is None:
-            raise RepositoryError(f"{self.repository.name} was published, and yet has no snapshot {announced['tag']}")
-        assert self._manifest is not None, "what is published has a tree"
-        # Once more, from what clients will see: content has been lost in publishing before.
-        found = {entry.path: entry for entry in self._reread(sorted(self._changed))}
-        lost = [path for path in sorted(self._changed) if found.get(path) != self._manifest.get(path)]
-        if lost:
-            raise RepositoryError(
-                f"{self.part} was published to {self.repository.name} and reads back different",
-                cause="\n".join(lost[:5]),
-                hint=f"go back at once: compatlayer rollback {self.number - 1}",
-            )
-        return revision
-
-    def _abort(self) -> None:
-        self.repository.server.abort()
-
-    def _keep_catalogs_small(self) -> None:
-        """Have nested catalogs made for the part and its large directories: one catalog holds 200,000 entries at most."""
-        below = self.repository.below(self.part)
-        wanted = [f"/{below}", f"/{below}/usr", f"/{below}/usr/*", f"/{below}/var/db/pkg"]
-        file = self.repository.mounted / DIRTAB
-        try:
-            lines = file.read_text(errors="surrogateescape").splitlines()
-        except FileNotFoundError:
-            lines = []
-        if missing := [line for line in wanted if line not in lines]:
-            file.write_text("\n".join([*lines, *missing, ""]), errors="surrogateescape")
-
-
 def _number(tag: str, part: Part) -> int | None:
     """The number in a tag of the part, or None for another's."""
     stem, _, number = tag.rpartition(".")
     return int(number) if f"{stem}.1" == tag_of(part, 1) and number.isdecimal() else None
+
+
+def _is_mark(entry: Entry) -> bool:
+    return entry.kind is Kind.FILE and entry.path.rpartition("/")[2] == CATALOG_MARK and entry.size_bytes == 0

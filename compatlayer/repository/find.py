@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compatlayer.declaration.model import Part
-from compatlayer.errors import UsageError
+from compatlayer.errors import RepositoryError, UsageError
 from compatlayer.repository import PRODUCTION, TEST
 from compatlayer.repository.base import Repository, Revision
 
@@ -28,6 +28,24 @@ def find(repository: Repository, part: Part, name: str = HEAD) -> Revision:
     raise UsageError(
         f"{repository.name} holds {'more than one revision' if found else 'no revision'} '{name}' of {part}",
         hint=f"there are: {known}{', …' if len(revisions) > 10 else ''}; see compatlayer history",
+    )
+
+
+def readable(part: Part, revision: Revision, repositories: Sequence[Repository]) -> tuple[Repository, Revision]:
+    """Where the tree of a revision can be read: the first of ``repositories`` that shows one with an equal root.
+
+    A CernVM-FS repository shows only its newest revision by default; what was promoted lies in the test repository as well.
+    Raises ``RepositoryError`` when none does.
+    """
+    for repository in repositories:
+        for one in repository.revisions(part):
+            if one.root == revision.root and repository.shows(one, part):
+                return repository, one
+    names = " nor ".join(repository.name for repository in repositories)
+    raise RepositoryError(
+        f"revision {revision.number} of {part} cannot be read",
+        cause=f"neither {names} shows its tree {revision.root[:12]}" if len(repositories) > 1 else f"{names} does not show it",
+        hint="set CVMFS_VIRTUAL_DIR=true in the server.conf of a CernVM-FS repository and publish once: it then shows its tags",
     )
 
 

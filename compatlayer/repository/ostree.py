@@ -104,6 +104,10 @@ class OstreeRepository:
             _remove(temporary)
         return place
 
+    def shows(self, revision: Revision, part: Part) -> bool:
+        """Every commit that is kept can be read."""
+        return True
+
     @contextmanager
     def source(self, revision: Revision, part: Part, paths: Sequence[str]) -> Iterator[Path]:
         """Only ``paths``, in a directory that goes away again."""
@@ -193,6 +197,10 @@ class OstreeRepository:
         commits = sorted(set(self._refs().values()))
         bad = self.ask("fsck", commits=commits)
         return [DamagedRevision(path=path, expected="an object that fits its checksum", actual=said) for path, said in bad]
+
+    def warnings(self) -> Sequence[Finding]:
+        """Nothing of an OSTree repository expires."""
+        return []
 
     def entries(self, commit: str, paths: Sequence[str] | None) -> Iterator[Entry]:
         """What a commit holds, read back."""

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,11 +23,11 @@ from compatlayer.repository.cvmfs import CvmfsRepository
 from compatlayer.repository.ostree import OstreeRepository
 from compatlayer.tree.between import between
 from compatlayer.tree.manifest import Manifest
+from tests.cvmfs_publishers import make_stand_in, stand_in_repository, without_marks
 
 pytestmark = pytest.mark.contract
 
 DOMAIN = "software.example.org"
-STAND_IN = Path(__file__).resolve().parent.parent / "standin_cvmfs_server"
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -105,7 +105,7 @@ class Ground:
     def scanned(self, revision: Revision, part: Part | None = None) -> Manifest:
         """What a reader finds."""
         with self.repository.read(revision, part or self.part) as tree:
-            return Manifest.of_tree(tree)
+            return without_marks(tree)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -134,25 +134,13 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
 
 def stand_in(directory: Path, *parts: Part) -> Ground:
     """A repository on the stand-in."""
-    state, mounts, program = directory / "standin", directory / "cvmfs", directory / "cvmfs_server"
-    state.mkdir()
-    mounts.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "{state}" "{mounts}" "$@"\n')
-    program.chmod(0o755)
-    os.spawnl(os.P_WAIT, str(program), str(program), "mkfs", DOMAIN)
+    make_stand_in(directory, DOMAIN)
 
     def reopen() -> CvmfsRepository:
-        return CvmfsRepository(
-            "test",
-            DOMAIN,
-            directory / "ledger",
-            program=str(program),
-            mounts=mounts,
-            storage=directory / "srv",
-            settings=directory,
-        )
+        return stand_in_repository(directory, "test", DOMAIN, directory / "ledger")
 
-    return Ground(reopen(), reopen, directory, *parts, (SOURCE, directory, state / DOMAIN, Path("/")), state / DOMAIN)
+    state = directory / "standin" / DOMAIN
+    return Ground(reopen(), reopen, directory, *parts, (SOURCE, directory, state, Path("/")), state)
 
 
 def test_a_first_revision_is_what_was_published(ground: Ground) -> None:
@@ -520,14 +508,14 @@ def test_a_whitelist_that_expires_soon_is_a_warning(cvmfs: Ground) -> None:
         (repository.storage / ".cvmfswhitelist").write_bytes(
             f"20261101000000\n{stamp}\nNsoftware.example.org\n--\n\xff".encode("latin-1")
         )
-        assert len(repository.check()) == findings
+        assert len(repository.warnings()) == len(repository.check()) == findings
 
 
 def test_behind_a_gateway_the_nearest_directory_that_exists_is_leased(cvmfs: Ground) -> None:
     repository = cvmfs.repository
     assert isinstance(repository, CvmfsRepository)
     assert repository.leased(cvmfs.part) == ""
-    repository.settings.mkdir(exist_ok=True)
+    repository.settings.mkdir(parents=True)
     (repository.settings / "server.conf").write_text(
         "CVMFS_UPSTREAM_STORAGE=gw,/srv/cvmfs/x/data/txn,http://gateway:4929/api/v1\n"
     )
@@ -535,6 +523,32 @@ def test_behind_a_gateway_the_nearest_directory_that_exists_is_leased(cvmfs: Gro
     assert repository.leased(cvmfs.part) == "versions"
     assert cvmfs.publish(cvmfs.tree()).number == 1
     assert not (repository.mounted / ".cvmfsdirtab").exists(), "it lies outside of the lease"
+
+
+def test_a_test_repository_of_another_name_holds_a_part_where_production_will(tmp_path: Path) -> None:
+    make_stand_in(tmp_path, "test.example.org")
+    repository = stand_in_repository(tmp_path, "test", "test.example.org", tmp_path / "ledger")
+    ground = Ground(repository, lambda: repository, tmp_path, *PARTS, ())
+    revision = ground.publish(ground.tree())
+    assert repository.tree(revision, ground.part).is_relative_to(tmp_path / "cvmfs/test.example.org")
+    assert (repository.mounted / "versions/2026.11/compat/linux/x86_64/usr/bin/tool").is_file()
+
+
+def test_an_earlier_revision_is_not_shown_where_the_publisher_hides_its_snapshots(cvmfs: Ground) -> None:
+    """CernVM-FS's default: ``.cvmfs/snapshots`` is not there."""
+    repository = cvmfs.repository
+    assert isinstance(repository, CvmfsRepository)
+    tree = cvmfs.tree()
+    first = cvmfs.publish(tree)
+    (tree / "usr/bin/tool").write_text("2")
+    second = cvmfs.publish(tree)
+    assert repository.shows(first, cvmfs.part)
+    shutil.rmtree(repository.mounted / ".cvmfs")
+    assert repository.shows(second, cvmfs.part)
+    assert not repository.shows(first, cvmfs.part)
+    with pytest.raises(RepositoryError) as error:
+        repository.tree(first, cvmfs.part)
+    assert "CVMFS_VIRTUAL_DIR=true" in str(error.value)
 
 
 def test_a_part_with_another_prefix_does_not_belong_here(cvmfs: Ground) -> None:

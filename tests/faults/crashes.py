@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from compatlayer import journal, process, promote, signing
-from compatlayer.repository import ostree_pipe
+from compatlayer.repository import cvmfs_transaction, ostree_pipe
 from tests.published_part import PublishedLayer
 
-# The helper's operations that change a repository.
+# The helper's operations that change a repository, and cvmfs_server's.
 CHANGES = ("init", "write", "commit", "set_ref")
+SERVER_CHANGES = ("transaction", "publish", "abort")
 
 Work = Callable[[PublishedLayer], object]
 
@@ -103,6 +104,12 @@ def _watch(at_point: Callable[[int], object]) -> None:
     for module in (promote, signing):
         patch.setattr(module, "write_atomically", watched(journal.write_atomically))
     run = process.run
-    patch.setattr(
-        process, "run", lambda args, **options: (watched(run) if "cvmfs_server" in str(args[0]) else run)(args, **options)
-    )
+
+    def running(args: list[str], **options: object) -> object:
+        changes = "cvmfs_server" in str(args[0]) and args[1] in SERVER_CHANGES
+        return (watched(run) if changes else run)(args, **options)  # type: ignore[arg-type]
+
+    patch.setattr(process, "run", running)
+    # The mount is written to in between: before and after each change list.
+    patch.setattr(cvmfs_transaction, "apply", watched(cvmfs_transaction.apply))
+    patch.setattr(cvmfs_transaction, "write_atomically", watched(cvmfs_transaction.write_atomically))
