@@ -75,6 +75,18 @@ cl_toolchain_export() {
 	export CFLAGS="${CFLAGS} ${map}" CXXFLAGS="${CXXFLAGS} ${map}"
 }
 
+# @FUNCTION: cl_shebangs
+# @DESCRIPTION:
+# Lets the shell scripts in the image start with the layer's shell, which a
+# layer with its own C library always has; in a guest prefix it does nothing.
+# Call it last in src_install.
+cl_shebangs() {
+	use prefix-guest && return
+
+	grep -rlIZE '^#! ?(/usr)?/bin/(env )?(ba)?sh( |$)' "${ED}" |
+		xargs -0r sed -i -E "1s@^#! ?(/usr)?/bin/(env )?((ba)?sh)@#!${EPREFIX}/bin/\\3@" || die
+}
+
 # @FUNCTION: cl_run
 # @USAGE: <command> [argument]...
 # @DESCRIPTION:

@@ -64,4 +64,5 @@ src_install() {
 
 	doman bzip2.1 bzdiff.1 bzgrep.1 bzmore.1
 	dodoc CHANGES README
+	cl_shebangs
 }

@@ -40,4 +40,5 @@ src_test() {
 src_install() {
 	default
 	find "${ED}" -name '*.la' -delete || die
+	cl_shebangs
 }

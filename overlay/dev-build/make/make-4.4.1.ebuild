@@ -26,6 +26,12 @@ src_prepare() {
 		die "a directory for makefiles has moved"
 	fi
 
+	# Recipes run in the layer's shell, where the layer always has one.
+	if ! use prefix-guest; then
+		sed -i -e "s|default_shell = \"/bin/sh\"|default_shell = \"${EPREFIX}/bin/sh\"|" src/job.c || die
+		grep -qF "\"${EPREFIX}/bin/sh\"" src/job.c || die "the default shell has moved"
+	fi
+
 	# The directory of the manual is not there.
 	sed -i -e 's|^SUBDIRS =\(.*\) doc|SUBDIRS =\1|; s| *doc/make\.1||' Makefile.in || die
 	sed -i -e 's| doc/Makefile||; s|^ *"doc/Makefile") .*||' configure || die

@@ -18,6 +18,9 @@ KEYWORDS="amd64 ~arm64 ~ppc64 ~riscv"
 IUSE="test"
 RESTRICT="!test? ( test )"
 
+# os.execute and io.popen start what the C library says is the shell.
+RDEPEND+=" !prefix-guest? ( app-shells/bash )"
+
 src_prepare() {
 	default
 

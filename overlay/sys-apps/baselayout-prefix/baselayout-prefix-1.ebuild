@@ -3,6 +3,8 @@
 
 EAPI=8
 
+inherit cl-settings
+
 DESCRIPTION="The directories of a layer, and what its login shells read"
 HOMEPAGE="https://wiki.gentoo.org/wiki/Project:Prefix"
 S="${WORKDIR}"
@@ -49,13 +51,21 @@ src_install() {
 	doins profile
 	keepdir /etc/profile.d /etc/env.d
 
+	use prefix-guest && return
+
 	# With a C library of its own the layer has one directory of each kind, and
 	# the short names that programs and people expect lead there.
-	if ! use prefix-guest; then
-		local name
-		for name in bin sbin lib "$(get_libdir)"; do
-			dodir "/usr/${name}"
-			dosym "usr/${name}" "/${name}"
-		done
+	local name
+	for name in bin sbin lib "$(get_libdir)"; do
+		keepdir "/usr/${name}"
+		dosym "usr/${name}" "/${name}"
+	done
+
+	# Where that library looks names up. The engine sets CL_NSS; "host" means
+	# that this file is declared as a link to the host's.
+	if [[ ${CL_NSS:-own} == own ]]; then
+		insinto /etc
+		doins "${FILESDIR}/nsswitch.conf"
 	fi
+	cl_record "nss=${CL_NSS:-own}"
 }

@@ -136,4 +136,5 @@ src_install() {
 	grep -rlE '^#!(/usr)?/bin/(env )?bash' "${ED}/usr/share/Lmod" |
 		xargs -r sed -i -E "1s|^#!.*|#!${EPREFIX}/usr/bin/bash|" || die
 	dodoc README.md
+	cl_shebangs
 }

@@ -89,4 +89,5 @@ src_install() {
 	doins "${T}"/profile.d/modules.{sh,csh}
 	keepdir /etc/modulefiles
 	dodoc README.md NEWS.rst
+	cl_shebangs
 }

@@ -40,9 +40,8 @@ src_compile() {
 }
 
 src_install() {
-	local directory
-	while read -r directory; do
-		insinto "/usr/include/${directory}"
-		doins "usr/include/${directory}"/*.h
-	done < <(cd usr/include && find . -name '*.h' -printf '%P\n' | sed -e 's|/*[^/]*$||' | LC_ALL=C sort -u)
+	# Beside the headers lie the makefile and notes of how each was made.
+	find usr/include ! -type d ! -name '*.h' -delete || die
+	insinto /usr
+	doins -r usr/include
 }

@@ -146,4 +146,5 @@ src_install() {
 		-e "s# ?-L${EPREFIX}/usr/$(get_libdir)##; s# ?-Wl,[^ \"']*##g" \
 		"${ED}"/usr/bin/ncurses*-config "${ED}/usr/$(get_libdir)"/pkgconfig/*.pc || die
 	dodoc README ANNOUNCE
+	cl_shebangs
 }
