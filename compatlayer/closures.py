@@ -33,12 +33,11 @@ def resolve(chosen: Selection, state: Path, resolver: Resolver | None = None) ->
         return _ask(chosen, root, resolver)
     file = root.with_name(f"{root.name}.closure.json")
     wanted = key(chosen, state)
-    known = _recall(file, wanted)
-    if known is not None:
-        return known
-    found = _ask(chosen, root, resolver)
-    write_atomically(file, json.dumps({"key": wanted, "closure": _raw(found)}).encode())
-    return found
+    found = _recall(file, wanted)
+    if found is None:
+        found = _ask(chosen, root, resolver)
+        write_atomically(file, json.dumps({"key": wanted, "closure": _raw(found)}).encode())
+    return found.with_compiled_in(chosen.compiled_in)
 
 
 def _ask(chosen: Selection, root: Path, resolver: Resolver) -> Closure:
@@ -63,5 +62,5 @@ def _raw(closure: Closure) -> Mapping[str, Any]:
     """As the worker would say it."""
     packages = [{**asdict(package), "cpv": package.id.cpv} for package in closure]
     for package in packages:
-        del package["id"]
+        del package["id"], package["compiled_in"]
     return {"packages": packages, "provided": list(closure.provided)}

@@ -31,6 +31,7 @@ class Verdict(enum.StrEnum):
     WRONG_SLOT = "wrong slot"
     WRONG_REPOSITORY = "wrong repository"
     WRONG_USE = "wrong USE"
+    WRONG_SETTING = "wrong setting"
     REBUILD = "rebuild"
     UNNEEDED = "unneeded"
 
@@ -111,6 +112,9 @@ def _compare_one(wanted: ResolvedPackage, found: InstalledPackage, wanted_by_nam
         verdict = Verdict.WRONG_REPOSITORY
     elif wanted.use != found.use:
         verdict = Verdict.WRONG_USE
+    elif wanted.compiled_in and wanted.compiled_in != found.compiled_in:
+        # A package of which nothing is wanted may hold anything.
+        verdict = Verdict.WRONG_SETTING
     elif rebuild_for:
         verdict = Verdict.REBUILD
     return Comparison(verdict, wanted, found, rebuild_for)
@@ -278,6 +282,9 @@ class Reasons:
         reason = self.of_package(wanted)
         if comparison.verdict is Verdict.REBUILD:
             return f"built against {', '.join(comparison.rebuild_for)}; {reason}"
+        if comparison.verdict is Verdict.WRONG_SETTING and installed is not None:
+            was = installed.compiled_in or "settings that were not recorded"
+            return f"built with {was}, wanted with {wanted.compiled_in}; {reason}"
         if comparison.verdict is Verdict.WRONG_SLOT and installed is not None and installed.slot != wanted.slot:
             return f"slot {installed.slot} is installed, slot {wanted.slot} is wanted; {reason}"
         return reason

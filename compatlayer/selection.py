@@ -52,6 +52,11 @@ class Selection:
         return {one.rendered_name(target): [package.atom for package in one.for_target(target)] for one in self.version.sets}
 
     @property
+    def compiled_in(self) -> Mapping[str, str]:
+        """The engine's settings that are in the files of packages, by ``category/name``: other ones mean to build them again."""
+        return self.engine.compiled_in(self.part, self.version)
+
+    @property
     def profile(self) -> str:
         """Portage's profile, ``repository:path``: the declared one, or ``os/arch`` of the first repository."""
         return self.version.profile_for(self.part.target)

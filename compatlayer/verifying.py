@@ -60,7 +60,7 @@ def _context(chosen: Selection, tree: Path, state: Path, answering: Resolver, me
     there = inventories.read(tree)
     root = resolver.root(chosen, state, answering)
     with answering.worker() as worker:
-        closure = worker.closure(root, chosen.atoms, system=chosen.engine.installs_system)
+        closure = worker.closure(root, chosen.atoms, system=chosen.engine.installs_system).with_compiled_in(chosen.compiled_in)
         refused = _refused(worker, root, closure, there)
     return Context(
         tree,

@@ -25,12 +25,14 @@ def wanted(
     use: str = "",
     iuse: str | None = None,
     parents: tuple[Parent, ...] = (),
+    compiled_in: str = "",
 ) -> ResolvedPackage:
     """A resolved package; ``slot`` may hold a sub-slot."""
     main, _, sub = slot.partition("/")
     flags = tuple(sorted(use.split()))
     every = tuple(sorted((use if iuse is None else iuse).split()))
-    return ResolvedPackage(parse_cpv(cpv), main, sub or main, repository, flags, every, parents or (declares(cpv),))
+    found = parents or (declares(cpv),)
+    return ResolvedPackage(parse_cpv(cpv), main, sub or main, repository, flags, every, found, compiled_in=compiled_in)
 
 
 def declares(cpv: str) -> Parent:
@@ -39,14 +41,21 @@ def declares(cpv: str) -> Parent:
 
 
 def installed(
-    cpv: str, slot: str = "0", *, repository: str = "tiny", use: str = "", iuse: str | None = None, depends: str = ""
+    cpv: str,
+    slot: str = "0",
+    *,
+    repository: str = "tiny",
+    use: str = "",
+    iuse: str | None = None,
+    depends: str = "",
+    compiled_in: str = "",
 ) -> InstalledPackage:
     """An installed package; ``slot`` may hold a sub-slot."""
     main, _, sub = slot.partition("/")
     flags = tuple(sorted(use.split()))
     every = tuple(sorted((use if iuse is None else iuse).split()))
     return InstalledPackage(
-        parse_cpv(cpv), main, sub or main, repository, "8", flags, every, built_at_utc=None, size_bytes=None, depends=depends
+        parse_cpv(cpv), main, sub or main, repository, "8", flags, every, None, None, depends=depends, compiled_in=compiled_in
     )
 
 

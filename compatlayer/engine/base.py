@@ -87,6 +87,12 @@ class Engine(Protocol):
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """The engine's own files by path below ``etc/portage``; ``declared`` are the names that the layer installs."""
 
+    def compiled_in(self, part: Part, version: Version) -> Mapping[str, str]:
+        """Settings of the declaration that are compiled into packages, in words, by ``category/name``.
+
+        Portage knows nothing of them; their ebuilds record them (``CL_COMPILED_IN``), so that a change is a rebuild.
+        """
+
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
         """A compiler of the engine's own, laid out at ``place`` for the build; None when the host's is used as it is."""
 

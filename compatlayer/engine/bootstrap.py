@@ -64,6 +64,10 @@ class BootstrapEngine:
             variables["ACCEPT_KEYWORDS"] = f"{part.target.keyword} -~{part.target.keyword}"
         return {PurePosixPath("make.conf/00-engine"): settings.make_conf(self.name, variables)}
 
+    def compiled_in(self, part: Part, version: Version) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
         """None: the prefix has its own."""
         return None

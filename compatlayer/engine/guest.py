@@ -47,6 +47,10 @@ class GuestEngine(OurPortage):
         }
         return files | dict(settings.package_provided(host, declared))
 
+    def compiled_in(self, part: Part, version: Version) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
         """None: the host's compiler is used as it is."""
         return None

@@ -36,6 +36,10 @@ class NativeEngine:
         """None: an adopted prefix has its settings in the layer's ``config/``."""
         return {}
 
+    def compiled_in(self, part: Part, version: Version) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
         """None: the prefix has its own."""
         return None

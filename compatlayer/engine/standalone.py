@@ -24,6 +24,7 @@ NEEDED = (
     "bash", "gcc", "g++", "make", "patch", "tar", "bzip2", "xz", "wget", "ld", "scanelf", "bwrap", "bison", "gawk", "python3",
 )  # fmt: skip
 LIBDIR = "lib64"
+NSSWITCH = PurePosixPath("/etc/nsswitch.conf")
 _INCLUDES = re.compile(r"#include <\.\.\.> search starts here:\n(.*?)\nEnd of search list", re.DOTALL)
 
 
@@ -38,7 +39,6 @@ class StandaloneEngine(OurPortage):
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """make.conf and package.provided. Nothing names a machine; the trusted directories are the layer's own."""
-        trusted = ":".join(version.trusted_directories(part))
         variables = {
             "CHOST": part.target.chost,
             "CBUILD": part.target.chost,
@@ -46,13 +46,21 @@ class StandaloneEngine(OurPortage):
             "CXXFLAGS": "${CFLAGS}",
             # No search path: the layer's loader knows the layer's directories.
             "LDFLAGS": "-Wl,-O1 -Wl,--as-needed",
-            "CL_TRUSTED_DIRS": trusted,
+            "CL_TRUSTED_DIRS": _trusted(part, version),
+            "CL_NSS": _name_service(version),
             "GENTOO_MIRRORS": "",
         }
         # What the layer brings itself must not count as the host's.
         own = declared | {"sys-libs/glibc", "sys-kernel/linux-headers", "sys-libs/gcc-runtime"}
         files = {PurePosixPath("make.conf/00-engine"): settings.make_conf(self.name, variables)}
         return files | dict(settings.package_provided(host, own))
+
+    def compiled_in(self, part: Part, version: Version) -> Mapping[str, str]:
+        """The C library's loader knows the trusted directories; the base layout has an ``nsswitch.conf`` of its own, or none."""
+        return {
+            "sys-libs/glibc": f"trusted_dirs={_trusted(part, version)}",
+            "sys-apps/baselayout-prefix": f"nss={_name_service(version)}",
+        }
 
     def toolchain(self, part: Part, host: Host, place: PurePosixPath) -> Toolchain | None:
         """The compiler's wrapper for this prefix, to be laid out at ``place``."""
@@ -65,6 +73,16 @@ class StandaloneEngine(OurPortage):
         # The C library's ebuild builds with the compiler as the host has it.
         variables |= {"CL_HOST_CC": "/usr/bin/gcc", "CL_HOST_CXX": "/usr/bin/g++"}
         return variables
+
+
+def _trusted(part: Part, version: Version) -> str:
+    """The trusted directories as the C library's makefile takes them."""
+    return ":".join(version.trusted_directories(part))
+
+
+def _name_service(version: Version) -> str:
+    """Whose ``nsswitch.conf`` the layer reads: the host's where it is declared as a link, otherwise its own."""
+    return "host" if any(link.path == NSSWITCH for link in version.host_links) else "own"
 
 
 def compiler() -> Compiler:

@@ -25,6 +25,8 @@ MAX_VALUE_BYTES = 1 << 20
 # A FIFO must not stop us, and a symlink could lead out of the prefix.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 DEPENDS = ("RDEPEND", "PDEPEND", "IDEPEND")
+# Written by ebuilds of our overlay beside Portage's own values.
+COMPILED_IN = "CL_COMPILED_IN"
 
 
 class Damaged(Exception):
@@ -107,6 +109,7 @@ def _read_entry(category: str, name: str, path: str) -> InstalledPackage:
             built_at_utc=_time(_value(directory, present, "BUILD_TIME")),
             size_bytes=_number(_value(directory, present, "SIZE"), "SIZE"),
             depends=" ".join(filter(None, (_value(directory, present, key) for key in DEPENDS))),
+            compiled_in=_value(directory, present, COMPILED_IN),
         )
     finally:
         os.close(directory)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 
@@ -37,7 +37,8 @@ class PackageId:
 @dataclass(frozen=True, slots=True)
 class InstalledPackage:
     """One entry of ``var/db/pkg``. ``use`` holds the flags that were on *and* are in ``iuse``, sorted; ``size_bytes`` is the
-    installed size Portage recorded; ``depends`` the recorded RDEPEND, PDEPEND, IDEPEND with slot operators resolved.
+    installed size Portage recorded; ``depends`` the recorded RDEPEND, PDEPEND, IDEPEND with slot operators resolved;
+    ``compiled_in`` what its ebuild recorded of the engine's settings that are in its files.
     """
 
     id: PackageId
@@ -50,6 +51,7 @@ class InstalledPackage:
     built_at_utc: datetime | None
     size_bytes: int | None
     depends: str = ""
+    compiled_in: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -102,7 +104,9 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPackage:
-    """One package of a closure, as Portage would build it. ``use`` as in ``InstalledPackage``; ``parents`` is never empty."""
+    """One package of a closure, as Portage would build it. ``use`` and ``compiled_in`` as in ``InstalledPackage``; ``parents`` is
+    never empty.
+    """
 
     id: PackageId
     slot: str
@@ -113,6 +117,7 @@ class ResolvedPackage:
     parents: tuple[Parent, ...]
     restrict: tuple[str, ...] = ()
     license: str = ""
+    compiled_in: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -134,6 +139,11 @@ class Closure:
 
     def __iter__(self) -> Iterator[ResolvedPackage]:
         return iter(self.packages)
+
+    def with_compiled_in(self, settings: Mapping[str, str]) -> Closure:
+        """The same closure, with the engine's settings (by ``category/name``) that are compiled into packages."""
+        packages = (replace(package, compiled_in=settings.get(package.id.cp, "")) for package in self.packages)
+        return replace(self, packages=tuple(packages)) if settings else self
 
     def by_key(self) -> Mapping[tuple[str, str], ResolvedPackage]:
         """Packages by (category/name, slot)."""

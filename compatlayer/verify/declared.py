@@ -92,6 +92,18 @@ class WrongUse(DeclaredFinding):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WrongSetting(DeclaredFinding):
+    """A package was built with another setting of the declaration than the present one.
+
+    Some keys of ``layer.yaml`` end up in files of a package: the loader of a layer's own C library knows ``trusted_dirs``, and
+    the base layout brings ``etc/nsswitch.conf`` unless that is declared as a link to the host. Portage does not see such a
+    change; the ebuild records what it was built with. ``compatlayer install`` builds the package again.
+    """
+
+    identifier: ClassVar[str] = "package-wrong-setting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StaleDependency(DeclaredFinding):
     """A package was built against a sub-slot of a dependency that is not the resolved one.
 
@@ -189,6 +201,7 @@ _CLASSES: dict[Verdict, type[DeclaredFinding]] = {
     Verdict.WRONG_SLOT: WrongSlot,
     Verdict.WRONG_REPOSITORY: WrongRepository,
     Verdict.WRONG_USE: WrongUse,
+    Verdict.WRONG_SETTING: WrongSetting,
     Verdict.REBUILD: StaleDependency,
 }
 
@@ -242,6 +255,8 @@ def _sides(comparison: Comparison) -> tuple[str, str]:
             return f"from ::{wanted.repository}", f"from ::{installed.repository or 'unknown'}"
         case Verdict.WRONG_USE:
             return f"USE {' '.join(comparison.use_changes)}", f"USE {' '.join(installed.use) or 'without any flag'}"
+        case Verdict.WRONG_SETTING:
+            return wanted.compiled_in, installed.compiled_in or "no record of it"
         case Verdict.REBUILD:
             return "built against what is resolved", f"built against {', '.join(comparison.rebuild_for)}"
         case _:

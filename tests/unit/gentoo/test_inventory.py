@@ -27,6 +27,7 @@ def test_everything_that_portage_recorded_is_read(tmp_path: Path) -> None:
         SIZE="123456",
         RDEPEND=">=sys-libs/zlib-1:0/1=\n  app-misc/other",
         PDEPEND="app-misc/post",
+        CL_COMPILED_IN="trusted_dirs=/a",
     )
     found = inventory.read(tmp_path)
     assert found.unreadable == ()
@@ -42,6 +43,7 @@ def test_everything_that_portage_recorded_is_read(tmp_path: Path) -> None:
             built_at_utc=datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC),
             size_bytes=123456,
             depends=">=sys-libs/zlib-1:0/1= app-misc/other app-misc/post",
+            compiled_in="trusted_dirs=/a",
         ),
     )
 

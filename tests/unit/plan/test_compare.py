@@ -90,6 +90,18 @@ def test_a_package_built_against_what_is_resolved_or_provided_is_present(depends
     assert one(wanted("a/b-1"), installed("a/b-1", depends=depends), wanted(LUA, "5.4/5.4.4")).verdict is Verdict.PRESENT
 
 
+def test_a_package_with_another_setting_compiled_in_is_to_be_rebuilt() -> None:
+    now = wanted("sys-libs/glibc-2", compiled_in="trusted_dirs=/b")
+    found = one(now, installed("sys-libs/glibc-2", compiled_in="trusted_dirs=/a"))
+    assert found.verdict is Verdict.WRONG_SETTING
+    assert one(now, installed("sys-libs/glibc-2")).verdict is Verdict.WRONG_SETTING
+    assert one(now, installed("sys-libs/glibc-2", compiled_in="trusted_dirs=/b")).verdict is Verdict.PRESENT
+
+
+def test_what_is_compiled_in_is_of_no_interest_where_nothing_is_wanted() -> None:
+    assert one(wanted("a/b-1"), installed("a/b-1", compiled_in="trusted_dirs=/a")).verdict is Verdict.PRESENT
+
+
 def test_a_dependency_whose_slot_went_away_is_a_rebuild() -> None:
     found = one(wanted("a/b-1"), installed("a/b-1", depends="dev-lang/lua:5.1/5.1="), wanted(LUA, "5.4/5.4.4"))
     assert found.rebuild_for == ("dev-lang/lua:5.1/5.1 → 5.4/5.4.4",)

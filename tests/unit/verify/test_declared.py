@@ -13,11 +13,17 @@ from compatlayer.verify import declared as module
 from compatlayer.verify.registry import Context, findings
 from tests.package_values import closure, declared, installed, inventory, wanted
 
-LUA = wanted("dev-lang/lua-5.4.4", "5.4/5.4.4", use="readline", parents=(Parent("a/top-1", "dev-lang/lua:=", Need.RUNTIME),))
+LUA = wanted(
+    "dev-lang/lua-5.4.4",
+    "5.4/5.4.4",
+    use="readline",
+    parents=(Parent("a/top-1", "dev-lang/lua:=", Need.RUNTIME),),
+    compiled_in="modules=/a",
+)
 TOP = wanted("a/top-1")
 CLOSURE = closure(LUA, TOP)
 ENTRY = declared("a/top", line=7, reason="users start it")
-GOOD_LUA = installed("dev-lang/lua-5.4.4", "5.4/5.4.4", use="readline")
+GOOD_LUA = installed("dev-lang/lua-5.4.4", "5.4/5.4.4", use="readline", compiled_in="modules=/a")
 GOOD_TOP = installed("a/top-1", depends="dev-lang/lua:5.4/5.4.4=")
 
 
@@ -54,6 +60,10 @@ FAULTS = {
         [GOOD_LUA, installed("a/top-1", depends="dev-lang/lua:5.4/5.4.3=")],
         "a/top-1: expected built against what is resolved, found built against dev-lang/lua:5.4/5.4.3 → 5.4/5.4.4 "
         "(declared in sets/tiny.yaml:7: users start it)",
+    ),
+    "package-wrong-setting": (
+        [installed("dev-lang/lua-5.4.4", "5.4/5.4.4", use="readline", compiled_in="modules=/b"), GOOD_TOP],
+        "dev-lang/lua-5.4.4: expected modules=/a, found modules=/b (needed by a/top-1 (runtime))",
     ),
     "package-extra": (
         [GOOD_LUA, GOOD_TOP, installed("a/extra-1")],
