@@ -39,7 +39,10 @@ options:
     elements: str
     default: []
   variants:
-    description: Whether variant links are written as they are; otherwise they become their default.
+    description:
+      - Whether variant links are written as they are; otherwise they become their default.
+      - While they are not, packages are about to be built, and a file in the place of a link is left alone, since the package
+        that brought it may be about to go. Where they are, such a file is refused.
     type: bool
     default: true
 attributes:
@@ -139,6 +142,8 @@ def refusals(prefix, links, directories, former, variants):
             yield f"{link['path']}: {link['target']!r} is neither a path nor a variant $(NAME:-/default)"
     for path in (path for path in declared if path not in astray):
         state, kind = state_of(os.path.join(prefix, path)), "link to the host" if path in linked else "directory"
+        if path in linked and state == "file" and not variants:
+            continue
         if state == "file" or (state == "directory" and path in linked):
             yield f"{path} is a {state} of the layer, and a {kind} is declared in its place"
 
@@ -204,7 +209,7 @@ def main():
             change(removed, path, "absent", take_away)
     for link in links:
         target = target_of(link["target"], variants)
-        if state_of(os.path.join(prefix, link["path"])) != f"-> {target}":
+        if state_of(os.path.join(prefix, link["path"])) not in (f"-> {target}", *(() if variants else ("file",))):
             change(made, link["path"], f"-> {target}", make_link, target)
     for path in directories:
         if state_of(os.path.join(prefix, path)) == "absent":

@@ -35,6 +35,18 @@ def test_variants_are_plain_while_building_and_themselves_at_the_end(bench: Benc
     assert bench.files() == PUBLISHED
 
 
+def test_a_file_of_a_package_that_may_be_about_to_go_stays_while_building_and_is_refused_at_the_end(bench: Bench) -> None:
+    bench.write("etc/hosts", "a package's own")
+    (building,) = bench.converge("host_symlinks", variables(bench, variants=False))
+    assert building.changed == [TASK]
+    assert (bench.prefix / "etc/hosts").read_text() == "a package's own"
+    assert (bench.prefix / "etc/passwd").is_symlink()
+    before = bench.files()
+    error = bench.refusal("host_symlinks", variables(bench))
+    assert error.cause == "etc/hosts is a file of the layer, and a link to the host is declared in its place"
+    assert bench.files() == before
+
+
 def test_an_empty_directory_gives_way_and_another_link_is_replaced(bench: Bench) -> None:
     (bench.prefix / "etc/hosts").mkdir(parents=True)
     bench.link("etc/passwd", "/dev/null")
