@@ -17,6 +17,10 @@ endif
 demo: host-tools $(VENV)/.installed  ## build this repository's layer, verify it, and say how to enter it
 	@$(VENV)/bin/compatlayer demo
 
+.PHONY: demo-full
+demo-full: host-tools $(VENV)/.installed  ## the same with a larger layer: compiler tools, interpreters
+	@$(VENV)/bin/compatlayer --layer-version 2027.05 demo
+
 .PHONY: test
 test: host-tools $(VENV)/.installed  ## the tests, without those that take minutes
 	@$(PYTEST) -n auto $(ARGS)

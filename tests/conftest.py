@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,9 @@ from hypothesis import settings
 # How long an example takes says what else the machine was doing; a test that promises a time says so itself.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+
+if TYPE_CHECKING:
+    from tests.standalone_layer import StandaloneLayer
 
 
 @functools.cache
@@ -45,3 +49,11 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "dumb")
+
+
+@pytest.fixture(scope="session")
+def standalone() -> StandaloneLayer:
+    """This repository's standalone layer, built; tests leave it as it is. Mark them ``real`` and ``userns``."""
+    from tests.standalone_layer import standalone_layer  # what most tests can do without
+
+    return standalone_layer()

@@ -99,7 +99,7 @@ class TinyLayer:
         repository.write(f"profiles/{TARGET.keyword}/make.defaults", _make_defaults())
         return repository
 
-    def declare(self, *packages: str, repositories: Sequence[str] = ("tiny",), more: str = "") -> None:
+    def declare(self, *packages: str, repositories: Sequence[str] = ("tiny",), engine: str = "guest", more: str = "") -> None:
         """Declare ``category/name``, ``category/name=version`` or ``…::repository``, and write what is declared."""
         lines = [f"  - {{name: {name}, path: {name}}}" for name in repositories]
         text = f"""\
@@ -109,7 +109,7 @@ class TinyLayer:
             versions:
               "2026.11":
                 status: live
-                engine: guest
+                engine: {engine}
                 sets: [set.yaml]
                 profile: "{{repo}}:{{keyword}}"
                 overlays:
