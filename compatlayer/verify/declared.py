@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from compatlayer.declaration.model import EngineName
 from compatlayer.errors import Location
 from compatlayer.findings import Finding, Severity
 from compatlayer.gentoo.failures import MissingKeyword, NoSuchPackage, NotAsAsked
@@ -18,6 +19,8 @@ from compatlayer.plan import Comparison, Reasons, Verdict, compare
 from compatlayer.verify.registry import Context, check
 
 INSTALL = "run `compatlayer install`"
+# An adopted prefix is not built by this program (engine native).
+OWN_EMERGE = "build {atom} with the prefix's own emerge, or declare what is there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +216,7 @@ def declared(context: Context) -> Iterator[Finding]:
         return
     reasons = Reasons(context.closure, context.declared)
     compared = compare(context.closure, context.inventory)
+    adopted = context.engine is EngineName.NATIVE
     # By name and version order rather than build order: two runs, and two targets, can be laid side by side.
     for comparison in sorted(compared, key=lambda one: (package_key(one.package.id), one.package.slot)):
         if comparison.verdict is Verdict.UNNEEDED:
@@ -220,15 +224,16 @@ def declared(context: Context) -> Iterator[Finding]:
                 package=comparison.package.id.cpv,
                 expected="not installed",
                 actual="installed",
-                remedy="declare it with a reason, or run `compatlayer install --remove-unneeded`",
+                remedy="declare it with a reason, or "
+                + ("unmerge it with the prefix's own emerge" if adopted else "run `compatlayer install --remove-unneeded`"),
             )
         elif comparison.verdict is not Verdict.PRESENT:
-            yield _finding(comparison, reasons)
+            yield _finding(comparison, reasons, adopted=adopted)
     yield from _refused(context)
     yield from _provided(context, context.closure)
 
 
-def _finding(comparison: Comparison, reasons: Reasons) -> DeclaredFinding:
+def _finding(comparison: Comparison, reasons: Reasons, *, adopted: bool) -> DeclaredFinding:
     expected, actual = _sides(comparison)
     wanted = comparison.wanted
     entry = reasons.declaration(wanted) if wanted else None
@@ -237,7 +242,7 @@ def _finding(comparison: Comparison, reasons: Reasons) -> DeclaredFinding:
         package=comparison.package.id.cpv,
         expected=expected,
         actual=actual,
-        remedy=INSTALL,
+        remedy=OWN_EMERGE.format(atom=wanted.atom) if adopted and wanted else INSTALL,
         location=location,
         reason=reasons.of_package(wanted) if wanted else "",
     )
