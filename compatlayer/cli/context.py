@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
+from compatlayer.cli import completion
 from compatlayer.declaration.model import Layer, Target, Version
 from compatlayer.errors import UsageError
 from compatlayer.progress import Monitor
@@ -64,8 +65,15 @@ def global_options(command: Command) -> Command:
     path = click.Path(path_type=Path)
     options = [
         click.option("--layer", type=path, metavar="FILE", help="The declaration (default: layer.yaml here or above)."),
-        click.option("--layer-version", metavar="V", help="The version to work on (default: the newest live one)."),
-        click.option("--target", metavar="T", help="The target to work on (default: this machine)."),
+        click.option(
+            "--layer-version",
+            metavar="V",
+            help="The version to work on (default: the newest live one).",
+            shell_complete=completion.versions,
+        ),
+        click.option(
+            "--target", metavar="T", help="The target to work on (default: this machine).", shell_complete=completion.targets
+        ),
         click.option("--all-targets", is_flag=True, help="Every target of the layer."),
         click.option("--format", metavar="FORMAT", help="How results are printed: text, json, …", default="text"),
         click.option("--state", type=path, metavar="DIR", help=f"Where work is kept (default: {STATE} beside the layer)."),

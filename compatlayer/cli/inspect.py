@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compatlayer.cli import completion
 from compatlayer.cli.context import Session, global_options
 from compatlayer.cli.shown import shown
 from compatlayer.errors import UsageError
@@ -32,13 +33,22 @@ _SELECTING = '-k takes an expression, as pytest does; --package wants tests mark
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--revision", metavar="R", help="A published revision instead of the stage: NUMBER, TAG, production:TAG, …")
-@click.option("--check", "checks", metavar="NAME", multiple=True, help="Only this check (repeatable).")
+@click.option(
+    "--check",
+    "checks",
+    metavar="NAME",
+    multiple=True,
+    help="Only this check (repeatable).",
+    shell_complete=completion.checks,
+)
 @click.option("--quick", is_flag=True, help="Do not read again what has not changed since the last full verify.")
 @click.option(
     "--baseline", type=click.Path(path_type=Path), metavar="FILE", help="Accept the findings in FILE; fail on new ones."
 )
 @click.option("--write-baseline", type=click.Path(path_type=Path), metavar="FILE", help="Accept what is found now, in FILE.")
-@click.option("--explain", metavar="ID", help="Print what a finding means, and what to do about it.")
+@click.option(
+    "--explain", metavar="ID", help="Print what a finding means, and what to do about it.", shell_complete=completion.findings
+)
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
 @global_options
 def verify(

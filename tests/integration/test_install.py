@@ -344,7 +344,7 @@ def test_progress_in_a_log_is_plain_lines(layer: TinyLayer) -> None:
 
 def test_a_package_is_built_as_soon_as_what_it_needs_is_there(layer: TinyLayer) -> None:
     come = f"{PREFIX}/usr/share/tiny/above-0"
-    wait = f"for _ in {{1..300}}; do [[ ! -e {come} ]] || return 0; sleep 0.5; done; die 'it waited for us'"
+    wait = f"for _ in {{1..1000}}; do [[ ! -e {come} ]] || return 0; sleep 0.5; done; die 'it waited for us'"
     layer.package("app-misc/slow-1", phases=f"src_compile() {{ {wait}; }}\n")
     layer.package("app-misc/below-1")
     layer.package("app-misc/above-1", depend="app-misc/below")
