@@ -5,11 +5,12 @@ Tiny packages under the real names: the settings reach them as they reach the re
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.tiny_layer import PART, PREFIX, TinyLayer, processes_in, tiny_layer, wait_for
+from tests.tiny_layer import PART, PREFIX, USER_ID, TinyLayer, processes_in, tiny_layer, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real]
 
@@ -110,11 +111,17 @@ def test_who_looks_names_up_is_declared_by_a_link_and_can_be_changed(layer: Tiny
     assert layer.run("verify").out.startswith("no findings")
 
 
-def test_the_compilers_wrapper_comes_first_and_lies_outside_the_layer(layer: TinyLayer) -> None:
-    layer.install()
-    place = (layer.upper / "usr/share/tiny/place").read_text().splitlines()
-    assert place[1] == "/compatlayer/toolchain/bin/gcc"
-    assert not [path for path in layer.upper.rglob("*") if path.name in ("gcc", "specs")]
+@pytest.mark.parametrize(
+    "user_id", [pytest.param(0, id="root", marks=pytest.mark.root), pytest.param(os.geteuid() or USER_ID, id="user")]
+)
+def test_for_anyone_the_compilers_wrapper_comes_first_and_lies_outside_the_layer(user_id: int) -> None:
+    with tiny_layer(user_id) as layer:
+        write(layer)
+        layer.install()
+        place = (layer.upper / "usr/share/tiny/place").read_text().splitlines()
+        assert place[1] == "/compatlayer/toolchain/bin/gcc"
+        assert not [path for path in layer.upper.rglob("*") if path.name in ("gcc", "specs")]
+        assert {path.lstat().st_uid for path in layer.upper.rglob("*")} == {user_id}
 
 
 def test_an_install_killed_again_and_again_ends_in_the_same_tree(layer: TinyLayer) -> None:
