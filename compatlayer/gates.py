@@ -203,7 +203,8 @@ def _approver(question: Question, file: Path) -> dict[str, str]:
 def _verify(question: Question, gates: Gates) -> tuple[bool, str]:
     threshold = Severity[str(gates.verify).upper()]
     with question.repository.read(question.revision, question.part) as tree:
-        context = verifying.of_tree(question.layer, question.version, question.target, question.state, tree)
+        manifest = question.repository.manifest(question.revision, question.part)
+        context = verifying.of_revision(question.layer, question.version, question.target, question.state, tree, manifest)
         found = [finding for finding in registry.findings(context) if finding.severity >= threshold]
     if not found:
         return True, f"no finding of severity {threshold.label} or above"

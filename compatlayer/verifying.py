@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +18,12 @@ from compatlayer.gentoo import inventory as inventories
 from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.failures import Failure
 from compatlayer.gentoo.packages import Closure, Inventory
+from compatlayer.gentoo.portage_configuration import PACKAGE_DATABASE
 from compatlayer.gentoo.versions import parse_cpv
 from compatlayer.resolver import Resolver
 from compatlayer.selection import Selection, select
 from compatlayer.stage import find_stage
+from compatlayer.tree.manifest import Manifest
 from compatlayer.verify.registry import Context
 
 NO_DECLARATION = "there is no declaration of this prefix"
@@ -43,16 +46,25 @@ def of_stage(layer: Layer, version: Version, target: Target, state: Path) -> Ite
         raise StageError(f"there is no stage of {chosen.part} yet", hint="build it: compatlayer install")
 
 
-def of_tree(layer: Layer, version: Version, target: Target, state: Path, tree: Path) -> Context:
-    """The context of a part's tree wherever it lies, such as a published revision."""
+def of_revision(
+    layer: Layer, version: Version, target: Target, state: Path, tree: Path, manifest: Manifest | None = None
+) -> Context:
+    """The context of a published revision, whose tree lies at ``tree`` and is to be what ``manifest`` says."""
     chosen = select(layer, version, target)
-    return _context(chosen, tree, state, resolver.of_tree(chosen, state, tree))
+    return replace(_context(chosen, tree, state, resolver.of_tree(chosen, state, tree)), manifest=manifest)
 
 
 def of_prefix(tree: Path) -> Context:
-    """The context of any prefix, without a declaration. Raises ``UsageError`` where there is no directory."""
+    """The context of any prefix, without a declaration.
+
+    Raises ``UsageError`` where there is no directory, or one without a package database: nothing could be wrong with it, and the
+    verdict would be good.
+    """
+    hint = "name the prefix itself, the directory with var/db/pkg in it"
     if not tree.is_dir():
-        raise UsageError(f"{tree} is not a directory", hint="name the prefix itself, the directory with var/db/pkg in it")
+        raise UsageError(f"{tree} is not a directory", hint=hint)
+    if not os.path.lexists(tree / PACKAGE_DATABASE):
+        raise UsageError(f"{tree} is not a prefix", cause=f"there is no {PACKAGE_DATABASE} in it", hint=hint)
     return Context(tree, inventories.read(tree))
 
 

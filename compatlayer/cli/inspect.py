@@ -79,10 +79,14 @@ def verify(
         return 0
     if explain:
         explanation = _explanation(explain)
-        session.give({"id": explain, "explanation": explanation}, explanation)
+        session.give({"id": explain, "explanation": explanation}, _folded(explanation))
         return 0
     if path is not None and revision is not None:
         raise UsageError("PATH and --revision exclude each other")
+    if checks:
+        from compatlayer.verify import registry  # noqa: PLC0415
+
+        registry.refuse_unknown(checks)
     with _subject(session, path, revision, quick=quick) as subject:
         return subject.verify(checks, baseline, write_baseline)
 
@@ -102,8 +106,11 @@ def _subject(session: Session, path: Path | None, revision: str | None, *, quick
     if revision is not None:
         from compatlayer.cli.repositories import Places  # noqa: PLC0415
 
-        tree = Places(session).tree(revision)
-        yield _Subject(session, verifying.of_tree(layer, version, target, session.state, tree), places)
+        repository, found = Places(session).revision(revision)
+        part = layer.part(version, target)
+        with repository.read(found, part) as tree:
+            manifest = repository.manifest(found, part)
+            yield _Subject(session, verifying.of_revision(layer, version, target, session.state, tree, manifest), places)
         return
     with verifying.of_stage(layer, version, target, session.state) as context:
         yield _Subject(session, replace(context, quick=quick), places)
@@ -223,6 +230,14 @@ def _entrance(session: Session, part: Part, revision: str | None, *, empty_root:
     entrance = entering.usual(entering.view_of(found), entering.environment(part, os.environ))
     entrance.view.check()
     yield entrance
+
+
+def _folded(explanation: str) -> str:
+    """For a terminal: paragraphs of its width, names in plain quotes."""
+    from compatlayer.report.text import wrapped  # noqa: PLC0415
+
+    paragraphs = explanation.replace("``", "`").split("\n\n")
+    return "\n\n".join(wrapped(" ".join(paragraph.split())) for paragraph in paragraphs)
 
 
 def _explanation(identifier: str) -> str:

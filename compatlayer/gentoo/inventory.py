@@ -61,6 +61,9 @@ def read(prefix_tree: Path) -> Inventory:
 def _entries(prefix_tree: Path, unreadable: list[Unreadable]) -> Iterator[tuple[str, str, str]]:
     """Category, name and path of everything that should be a package; hidden names are locks and caches."""
     database = prefix_tree / PACKAGE_DATABASE
+    if not Path(os.path.realpath(database)).is_relative_to(os.path.realpath(prefix_tree)):
+        unreadable.append(Unreadable(str(PACKAGE_DATABASE), "it lies outside the prefix"))
+        return
     for category, category_path, is_directory in _listing(str(database), str(PACKAGE_DATABASE), unreadable):
         relative = str(PACKAGE_DATABASE / category)
         if not is_directory:

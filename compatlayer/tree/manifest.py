@@ -18,7 +18,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -90,6 +90,11 @@ class Manifest:
         """The entry at ``path``, or None."""
         node = self._find(path)
         return _entry(path, node) if node else None
+
+    def names(self, path: str) -> Collection[str] | None:
+        """What the directory at ``path`` holds; None where there is no directory."""
+        node = self._find(path)
+        return node.children if node else None
 
     def digest(self, path: str) -> str | None:
         """The digest of the subtree at ``path``, or None: equal for equal subtrees, wherever they are."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ class ManifestStore:
     def __init__(self, file: Path) -> None:
         self.file = file
         self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._abandoned: list[sqlite3.Connection] = []
 
     def close(self) -> None:
         """Let go of the file."""
@@ -114,7 +117,12 @@ class ManifestStore:
         return None if found is None else bytes(found[0])
 
     def _connect(self) -> sqlite3.Connection:
+        if self._connection is not None and self._process != os.getpid():
+            # A fork may neither use its parent's connection nor close it (https://sqlite.org/howtocorrupt.html, 2.6).
+            self._abandoned.append(self._connection)
+            self._connection = None
         if self._connection is None:
+            self._process = os.getpid()
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.file, isolation_level=None)
             self._connection.execute("PRAGMA synchronous = FULL")

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compatlayer.findings import Finding
-from compatlayer.tree.beneath import Beneath
-from compatlayer.tree.manifest import Manifest
 from compatlayer.verify.contents.findings import (
     LOOK,
     MOVE_AWAY,
@@ -50,6 +48,7 @@ def integrity(context: Context) -> Iterator[Finding]:
             touched.setdefault(report[0], []).append(report[1])
     found += [FilesTouched(package=package, paths=tuple(sorted(paths))) for package, paths in touched.items()]
     found += _absent(context)
+    found += _against_manifest(context)
     found += _records(context)
     found += _unowned(context)
     yield from context.in_order(found)
@@ -65,30 +64,22 @@ def _entries(context: Context) -> Iterator[Finding]:
 def _absent(context: Context) -> Iterator[Finding]:
     protection = protection_of(context.prefix_tree, context.prefix)
     unread = [f"{problem.path}/" for problem in context.pass_.problems if problem.trouble is not Trouble.CHANGED]
-    owned = set()
     for absent in context.pass_.absent:
-        owned.add(absent.path)
         if any(absent.path.startswith(directory) for directory in unread):
             continue  # it may well be there: the directory is the finding
         kind = ConfigurationChanged if absent.path in protection else FileMissing
         expected = TYPES[WANTED[absent.record.kind][0]]
         yield kind(package=absent.record.package, path=absent.path, expected=expected, actual="nothing", remedy=REBUILD)
-    if context.manifest is not None:
-        yield from _absent_from_manifest(context, context.manifest, owned)
 
 
-def _absent_from_manifest(context: Context, manifest: Manifest, reported: set[str]) -> Iterator[Finding]:
-    with Beneath(context.prefix_tree) as tree:
-        for entry in manifest:
-            if entry.path not in reported and not _is_there(tree, entry.path):
-                yield DiffersFromManifest(path=entry.path, expected=f"a {entry.kind.value}", actual="nothing", remedy=LOOK)
-
-
-def _is_there(tree: Beneath, path: str) -> bool:
-    try:
-        return tree.lstat(path) is not None
-    except OSError:
-        return True  # behind a directory that nobody may enter, which is a finding of its own
+def _against_manifest(context: Context) -> Iterator[Finding]:
+    """What the manifest has and the tree has not, where no package misses it, and the other way round."""
+    reported = {absent.path for absent in context.pass_.absent}
+    for path in context.pass_.lost:
+        if path not in reported:
+            yield DiffersFromManifest(path=path, expected="what was published", actual="nothing", remedy=LOOK)
+    for path in context.pass_.added:
+        yield DiffersFromManifest(path=path, expected="nothing", actual="something that was not published", remedy=LOOK)
 
 
 def _records(context: Context) -> Iterator[Finding]:

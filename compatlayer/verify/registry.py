@@ -72,7 +72,9 @@ class Context:
 
     def begin(self) -> Reading:
         """A pass over the tree that has not happened yet."""
-        return Reading(self.prefix_tree, self.prefix, self.inventory, memory=self.memory, quick=self.quick)
+        return Reading(
+            self.prefix_tree, self.prefix, self.inventory, memory=self.memory, quick=self.quick, manifest=self.manifest
+        )
 
     def in_order(self, findings: Iterable[Finding]) -> list[Finding]:
         """Findings as they are reported: by package in version order, those without one last, then by path."""
@@ -135,16 +137,22 @@ def all_checks() -> Mapping[str, Check]:
     return {name: _checks[name] for name in sorted(_checks, key=_position)}
 
 
-def select(context: Context, names: Sequence[str] | None = None) -> Selected:
-    """The checks of those ``names`` (default: all) that apply to ``context``. Raises ``UsageError`` for an unknown name."""
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Raise ``UsageError`` for a name that no check has."""
     known = all_checks()
-    for name in names or ():
+    for name in names:
         if name not in known:
             import difflib  # noqa: PLC0415 - 17 ms that only a mistake needs
 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}"
             raise UsageError(f"there is no check named '{name}'", hint=hint)
+
+
+def select(context: Context, names: Sequence[str] | None = None) -> Selected:
+    """The checks of those ``names`` (default: all) that apply to ``context``. Raises ``UsageError`` for an unknown name."""
+    refuse_unknown(names or ())
+    known = all_checks()
     wanted = [one for one in known.values() if not names or one.name in names]
     return Selected(
         tuple(one for one in wanted if one.applies_to(context)), tuple(one for one in wanted if not one.applies_to(context))

@@ -144,6 +144,29 @@ def test_any_prefix_is_verified_without_a_declaration_and_the_verdict_says_what_
     assert said.splitlines()[-1] == "left out: declared, there is no declaration of this prefix"
 
 
+def test_a_published_revision_is_held_against_its_manifest(layer: TinyLayer) -> None:
+    layer.declare("app-misc/one", more="repositories: {test: {backend: ostree, path: repositories/test}}\n")
+    put(layer.upper, "var/cache/made", b"by a program\n")
+    layer.run("publish")
+    assert verdict(layer, "--revision", "1")["findings"] == []
+    (tree,) = (layer.root / "repositories/test/extensions/compatlayer/checkouts").iterdir()
+    (tree / "var/cache/made").unlink()
+    (tree / "var/cache/other").write_text("by nobody\n")
+    (tree / FILE).chmod(0o755)
+    document = verdict(layer, "--revision", "1", code=4)
+    assert [(one["id"], one["path"]) for one in document["findings"]] == [
+        ("mode-changed", FILE),
+        ("manifest-differs", "var/cache/made"),
+        ("manifest-differs", "var/cache/other"),
+    ]
+
+
+def test_a_directory_without_packages_and_an_unknown_check_get_no_verdict(layer: TinyLayer, tmp_path: Path) -> None:
+    assert "is not a prefix" in layer.run("verify", str(tmp_path), code=2).err
+    layer.run("stage", "drop", "--yes")
+    assert "did you mean 'links'?" in layer.run("verify", "--check", "link", code=2).err
+
+
 def test_a_path_that_is_no_directory_is_a_usage_error(layer: TinyLayer) -> None:
     ended = layer.run("verify", str(layer.root / "layer.yaml"), code=2)
     assert "is not a directory" in ended.err

@@ -233,7 +233,7 @@ class ModeChanged(IntegrityFinding):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffersFromManifest(IntegrityFinding):
-    """Something that no package owns is not what the tree's manifest recorded: its kind, content or target, or it is gone.
+    """Something is not what the tree's manifest recorded: its kind, content or target, or it is gone, or was never published.
 
     The manifest was made when the tree was published. Generated files (caches, the environment, Portage's records) are verified
     by it alone. Restore the path from that revision, or publish the change on purpose.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from compatlayer.errors import StageError
 from compatlayer.gentoo.packages import Inventory
 from compatlayer.tree.beneath import ROOT, join
+from compatlayer.tree.manifest import Manifest
 from compatlayer.verify.reading import pool
 from compatlayer.verify.reading.memory import keep, recall
 from compatlayer.verify.reading.ownership import Damage, Kind, Ownership, Record, load, owned_directories
@@ -24,6 +25,8 @@ ORDER_NAMES = 192
 ORDER_BYTES = 1 << 14
 # An empty file of this name makes its directory the root of a nested catalog.
 CATALOG_MARK = ".cvmfscatalog"
+# What CernVM-FS itself puts into a tree as it publishes it (.cvmfsdirtab) or shows in it.
+CVMFS_OWN = frozenset({CATALOG_MARK, ".cvmfsautocatalog", ".cvmfs"})
 
 
 class Absent(NamedTuple):
@@ -61,6 +64,8 @@ class _Outcome:
     sizes: dict[str, int] = field(default_factory=dict)
     catalog_roots: list[str] = field(default_factory=list)
     case_groups: dict[str, list[list[str]]] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
     statistics: Statistics = field(default_factory=Statistics)
 
 
@@ -68,6 +73,7 @@ class Reading:
     """One pass over the prefix at ``tree`` whose home is ``prefix``. It happens when the first result is asked for.
 
     What it saw is kept in the directory ``memory``, if there is one; ``quick`` trusts what was kept there by the pass before.
+    ``manifest`` is what the tree is said to hold, where somebody recorded that.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Reading:
         *,
         memory: Path | None = None,
         quick: bool = False,
+        manifest: Manifest | None = None,
         workers: int | None = None,
     ) -> None:
         self.tree = tree
@@ -85,6 +92,7 @@ class Reading:
         self._inventory = inventory
         self._memory = memory
         self._quick = quick
+        self._manifest = manifest
         self._workers = workers or pool.processors()
         self._visitors: dict[str, Callable[[], Visitor]] = {}
         self._ownership: Ownership | None = None
@@ -153,6 +161,16 @@ class Reading:
         return self._done().catalog_roots
 
     @property
+    def lost(self) -> Sequence[str]:
+        """What the manifest has and the tree has not; of a directory, only itself."""
+        return self._done().lost
+
+    @property
+    def added(self) -> Sequence[str]:
+        """What the tree has and the manifest has not; of a directory, only itself."""
+        return self._done().added
+
+    @property
     def case_groups(self) -> Mapping[str, Sequence[Sequence[str]]]:
         """By directory, the groups of names that differ only in case."""
         return self._done().case_groups
@@ -193,6 +211,8 @@ class Reading:
         comparison = _Comparison(self.ownership, outcome)
         for listing in walk(self.tree, outcome.problems):
             _note(listing, outcome)
+            if self._manifest is not None:
+                _against(self._manifest, listing, outcome)
             owned = comparison.listing(listing)
             names = listing.names if sees_unowned else owned
             # Always cut at the same places, so that a slice is known again.
@@ -220,6 +240,16 @@ def _note(listing: Listing, outcome: _Outcome) -> None:
         for name in listing.names:
             groups.setdefault(name.casefold(), []).append(name)
         outcome.case_groups[listing.path] = [names for names in groups.values() if len(names) > 1]
+
+
+def _against(manifest: Manifest, listing: Listing, outcome: _Outcome) -> None:
+    """The names in a directory against those that the manifest has there."""
+    recorded = manifest.names(listing.path)
+    if recorded is None:
+        return  # named where it begins
+    there = set(listing.names)
+    outcome.lost += [join(listing.path, name) for name in recorded if name not in there]
+    outcome.added += [join(listing.path, name) for name in listing.names if name not in recorded and name not in CVMFS_OWN]
 
 
 class _Comparison:

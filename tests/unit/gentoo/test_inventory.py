@@ -172,6 +172,17 @@ def test_files_where_directories_belong_are_reported(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("link", ["var", "var/db", "var/db/pkg"])
+def test_a_database_that_lies_outside_the_prefix_is_not_read(tmp_path: Path, link: str) -> None:
+    record(tmp_path / "outside", "a/secret-1")
+    place = tmp_path / "prefix" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path / "outside" / link)
+    found = inventory.read(tmp_path / "prefix")
+    assert len(found) == 0
+    assert [(one.path, one.reason) for one in found.unreadable] == [("var/db/pkg", "it lies outside the prefix")]
+
+
 def test_a_database_that_is_no_directory_is_one_complaint(tmp_path: Path) -> None:
     (tmp_path / "var/db").mkdir(parents=True)
     (tmp_path / "var/db/pkg").touch()

@@ -8,6 +8,7 @@ import pytest
 
 from compatlayer.findings import Severity
 from compatlayer.tree.manifest import Manifest
+from compatlayer.tree.store import ManifestStore
 from compatlayer.verify.reading import Kind, Record, memory
 from compatlayer.verify.reading.expected import ExpectedPaths
 from compatlayer.verify.reading.protection import protection_of
@@ -218,9 +219,24 @@ def test_a_manifest_tells_modes_and_what_nobody_owns(prefix: TinyPrefix) -> None
     (prefix.tree / "var/cache/link").symlink_to("something")
     assert said(prefix, manifest=manifest) == [
         ("mode-changed", f"{DATA}: expected mode 0644, found mode 0600 (app-misc/tool-1.9)"),
-        ("manifest-differs", "var/cache/anything: expected a file, found nothing"),
+        ("manifest-differs", "var/cache/anything: expected what was published, found nothing"),
         ("manifest-differs", "var/cache/link: expected a link to anything, found a link to something"),
     ]
+
+
+def test_a_stored_manifest_is_read_by_all_workers_and_tells_what_was_never_published(prefix: TinyPrefix, tmp_path: Path) -> None:
+    store = ManifestStore(tmp_path / "manifests.sqlite")
+    store.save(Manifest.of_tree(prefix.tree))
+    manifest = store.load(Manifest.of_tree(prefix.tree).root)
+    assert said(prefix, manifest=manifest) == []
+    # CernVM-FS marks where its catalogs begin as it publishes.
+    (prefix.tree / "var/cache/.cvmfscatalog").touch()
+    (prefix.tree / "var/cache/new").mkdir()
+    (prefix.tree / "var/cache/new/file").touch()
+    os.utime(prefix.tree / DATA, (1, 1_790_000_000))
+    assert said(prefix, manifest=manifest) == [
+        ("manifest-differs", "var/cache/new: expected nothing, found something that was not published"),
+    ], "of what was published no times are kept"
 
 
 def test_a_file_in_two_chunks_and_more_is_digested_whole(tmp_path: Path) -> None:
