@@ -97,7 +97,8 @@ class Section:
     def summary(self) -> str:
         """One line: ``2 added, 1 upgraded: dev-lang/lua 5.4.4 -> 5.4.6, …``."""
         counts = [f"{len(self.of(kind))} {kind}" for kind in Happened if self.of(kind)]
-        files = f"{self.files.added + self.files.changed + self.files.removed} files"
+        touched = self.files.added + self.files.changed + self.files.removed
+        files = "1 file" if touched == 1 else f"{touched} files"
         named = ", ".join(one.description.replace("→", "->") for one in self.packages[:4])
         more = f" and {len(self.packages) - 4} more" if len(self.packages) > 4 else ""
         line = f"{', '.join(counts)}: {named}{more}" if counts else files

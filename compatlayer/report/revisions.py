@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from compatlayer.promote import Checked, Promoted
 from compatlayer.publish import Published
 from compatlayer.report import changelogs
 from compatlayer.report.formats import pick, to_json
-from compatlayer.report.text import Paint, count, printable
+from compatlayer.report.text import WIDTH, Paint, count, printable
 from compatlayer.repository.base import Pending, Revision
 
 
@@ -104,7 +105,8 @@ def history(found: Sequence[Lived], format_name: str, paint: Paint) -> str:
         live = paint.good(f"{numbers + ' *':12}") if one.is_live else f"{numbers:12}"
         number = str(one.tested.number) if one.tested else "-"
         lines.append(f"{number:>5}  {live}  {shown.created_at_utc:%Y-%m-%d %H:%M}  {printable(shown.origin.operator)}")
-        lines.append(paint.faint(f"{'':7}{printable(shown.message)}"))
+        rows = textwrap.wrap(printable(shown.message), WIDTH - 7, break_long_words=False, break_on_hyphens=False)
+        lines += [paint.faint(f"{'':7}{row}") for row in rows]
         for two in one.promoted:
             what = "rolled back" if two.origin.restored_from else "promoted"
             said = f"{what} {two.created_at_utc:%Y-%m-%d %H:%M} by {two.origin.operator}: {', '.join(two.tags)}"

@@ -33,6 +33,21 @@ def test_tags_beyond_what_is_advised_go_oldest_first_and_every_other_one_says_wh
     assert reasons["59"] == "one of the last 3 of 2026.11/linux-x86_64"
 
 
+def test_tags_that_receipts_name_go_after_all_others_and_before_there_are_too_many() -> None:
+    tags = [(f"p.{number}", revision(number), "p") for number in range(1, 11)]
+    gone, kept = past.retention(tags, ["id10"], {"id1", "id2"}, most=6)
+    assert gone == ("p.3", "p.4", "p.5", "p.6")
+    assert {one.tag: one.reason for one in kept}["p.1"] == "a receipt of production names it"
+    assert past.retention(tags, ["id10"], {"id1", "id2"}, most=4)[0] == ("p.3", "p.4", "p.5", "p.6", "p.7", "p.1")
+
+
+def test_one_file_is_no_files() -> None:
+    def summary(files: FileCounts) -> str:
+        return Section("t", "p", "2026-11-01T00:00:00Z", "me", None, None, (), (), (), files).summary
+
+    assert (summary(FileCounts(added=1)), summary(FileCounts(1, 1))) == ("1 file", "2 files")
+
+
 def test_few_tags_all_stay() -> None:
     tags = [(f"p.{number}", revision(number), "p") for number in range(1, 49)]
     gone, kept = past.retention(tags, [])
