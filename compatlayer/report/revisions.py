@@ -105,8 +105,8 @@ def history(found: Sequence[Lived], format_name: str, paint: Paint) -> str:
         live = paint.good(f"{numbers + ' *':12}") if one.is_live else f"{numbers:12}"
         number = str(one.tested.number) if one.tested else "-"
         lines.append(f"{number:>5}  {live}  {shown.created_at_utc:%Y-%m-%d %H:%M}  {printable(shown.origin.operator)}")
-        rows = textwrap.wrap(printable(shown.message), WIDTH - 7, break_long_words=False, break_on_hyphens=False)
-        lines += [paint.faint(f"{'':7}{row}") for row in rows]
+        message = textwrap.wrap(printable(shown.message), WIDTH - 7, break_long_words=False, break_on_hyphens=False)
+        lines += [paint.faint(f"{'':7}{row}") for row in message]
         for two in one.promoted:
             what = "rolled back" if two.origin.restored_from else "promoted"
             said = f"{what} {two.created_at_utc:%Y-%m-%d %H:%M} by {two.origin.operator}: {', '.join(two.tags)}"
