@@ -19,12 +19,14 @@ from compatlayer.converge import Places, Work
 from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
 from compatlayer.engine import host as machine
 from compatlayer.engine import native
+from compatlayer.engine.base import Step
 from compatlayer.errors import ConvergeError, UsageError
 from compatlayer.gentoo import inventory as inventories
-from compatlayer.gentoo.packages import Inventory
+from compatlayer.gentoo.packages import Closure, Inventory
 from compatlayer.mirror import distfiles
 from compatlayer.mirror import fill as filling
 from compatlayer.mirror import names as mirror_names
+from compatlayer.mirror.distfiles import Wants
 from compatlayer.mirror.store import Store
 from compatlayer.plan import Plan, make_plan
 from compatlayer.playbook import Outcome
@@ -54,7 +56,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an install did. ``outcome`` is None when there was nothing to do and Ansible was not started."""
+    """What an install did. ``outcome`` is None when there was nothing to do and Ansible was not started; ``steps`` are those that
+    came before, once in the life of a prefix.
+    """
 
     part: Part
     plan: Plan
@@ -63,6 +67,7 @@ class Result:
     elapsed_s: float
     stage_directory: Path
     run_directory: Path | None
+    steps: tuple[Step, ...] = ()
 
 
 def prepare(
@@ -73,10 +78,19 @@ def prepare(
     Raises ``ResolveError`` when Portage finds no way, ``HostError`` when an adopted prefix is not on this machine.
     """
     chosen = select(layer, version, target)
-    closure = resolve(chosen, state)
     stage = find_stage(state, chosen.part)
+    steps = pending(chosen, stage)
+    if steps:
+        # What the packages are is for a Portage to say that is not there yet.
+        return Work(chosen, Closure(()), Plan((), steps))
+    closure = resolve(chosen, state, resolver.of_part(chosen, state, stage))
     there = installed(stage, bind=bind) if stage else untouched(chosen)
     return Work(chosen, closure, make_plan(closure, there, chosen.packages, remove_unneeded=remove_unneeded))
+
+
+def pending(chosen: Selection, stage: Stage | None) -> tuple[Step, ...]:
+    """What has to be done before anything can be emerged into the part; nothing for most engines."""
+    return chosen.engine.steps(resolver.stage_trees(stage) if stage else ())
 
 
 def untouched(chosen: Selection) -> Inventory:
@@ -108,14 +122,16 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     part = layer.part(version, target)
     if version.engine is EngineName.NATIVE:
         raise native.refusal(part)
-    if version.engine is EngineName.BOOTSTRAP:
-        raise UsageError("engine 'bootstrap' cannot install yet")
+    if version.engine is EngineName.BOOTSTRAP and not options.bind:
+        raise UsageError("engine bootstrap needs a view", hint="leave --no-bind out: what is built finds the prefix at its path")
     stage = open_stage(state, part, lower=options.over, base=options.base)
     with stage.lock(f"install of {part}"):
+        steps = _bootstrap(select(layer, version, target), stage, state, how, monitor)
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
         expected = converge.stamp(work, stage, bind=options.bind)
         if work.plan.is_empty and not options.full and converge.is_converged(stage, expected):
-            return Result(part, work.plan, None, len(work.closure.packages), time.monotonic() - began, stage.directory, None)
+            elapsed_s = time.monotonic() - began
+            return Result(part, work.plan, None, len(work.closure.packages), elapsed_s, stage.directory, None, steps)
         machine.require(work.chosen.host)
         run_directory = converge.begin_run(state, "install", str(part).replace("/", "-"))
         monitor.tell(Note(f"log: {run_directory / 'logs'}"))
@@ -130,7 +146,40 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
         converge.remember(stage, converge.stamp(work, stage, bind=options.bind))
         stage.journal.clear()
         elapsed_s = time.monotonic() - began
-        return Result(part, work.plan, outcome, len(work.closure.packages), elapsed_s, stage.directory, run_directory)
+        return Result(part, work.plan, outcome, len(work.closure.packages), elapsed_s, stage.directory, run_directory, steps)
+
+
+def _bootstrap(chosen: Selection, stage: Stage, state: Path, how: converge.Options, monitor: Monitor) -> tuple[Step, ...]:
+    """Make the part able to emerge, where it is not; the steps that were done. Hold the stage's lock.
+
+    The journal names the run, and is cleared when the last step is done: until then the next run goes on with what is left.
+    """
+    steps = pending(chosen, stage)
+    if not steps:
+        return ()
+    converge.refuse_root(chosen)
+    machine.require(chosen.host)
+    part = str(chosen.part).replace("/", "-")
+    run_directory = converge.begin_run(state, "bootstrap", part)
+    monitor.tell(Note(f"log: {run_directory / 'logs'}"))
+    stage.journal.record("bootstrap", run=str(run_directory), steps=[step.name for step in steps])
+    _fill(
+        chosen,
+        distfiles.collect([(str(chosen.part), [distfiles.engine_sources(chosen)])]),
+        state,
+        monitor,
+        network=not how.offline,
+    )
+    places = Places(state.absolute(), run_directory, part)
+    converge.bootstrap(chosen, steps, stage, places, how, monitor)
+    left = pending(chosen, stage)
+    if left or chosen.engine.python(resolver.stage_trees(stage)) is None:
+        what = f"left to do: {', '.join(step.name for step in left)}" if left else "there is no Python in it"
+        raise ConvergeError(
+            "bootstrap-prefix.sh ended well, but the prefix cannot emerge", cause=what, hint=f"look at {run_directory / 'logs'}"
+        )
+    stage.journal.clear()
+    return steps
 
 
 def supply(work: Work, builds: set[str], state: Path, monitor: Monitor, *, network: bool = True) -> None:
@@ -141,6 +190,11 @@ def supply(work: Work, builds: set[str], state: Path, monitor: Monitor, *, netwo
     chosen = work.chosen
     packages = [package for package in work.closure if package.id.cpv in builds]
     wants = distfiles.of_packages(str(chosen.part), resolver.root(chosen, state), packages, [distfiles.engine_sources(chosen)])
+    _fill(chosen, wants, state, monitor, network=network)
+
+
+def _fill(chosen: Selection, wants: Wants, state: Path, monitor: Monitor, *, network: bool) -> None:
+    """Make the mirror hold what is wanted. Raises ``DistfileError`` with everything that could not be had."""
     how = filling.Options(names=mirror_names.resolve(chosen.layer.mirrors), network=network, wait_s=_MIRROR_WAIT_S)
     with Store(state / "mirror") as store:
         filled = filling.fill(store, wants, how, monitor)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from compatlayer.declaration.model import DeclaredPackage
+from compatlayer.engine.base import Step
 from compatlayer.gentoo.packages import Closure, InstalledPackage, Inventory, Need, Parent, ResolvedPackage
 from compatlayer.gentoo.versions import compare as compare_versions
 from compatlayer.gentoo.versions import parse_cpv
@@ -20,6 +21,10 @@ from compatlayer.gentoo.versions import parse_cpv
 _BUILT_AGAINST = re.compile(
     r"(?P<operator>[<>=~]*)(?P<name>[^\s:!<>=~]+):(?P<slot>[\w+.-]+)/(?P<subslot>[\w+.-]+)=(?:::[\w-]+)?(?:\[\S*\])?"
 )
+
+
+# The profile's system set, which an engine may install whether it is declared or not.
+SYSTEM = "@system"
 
 
 class Verdict(enum.StrEnum):
@@ -188,9 +193,13 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What converging will do, in build order; kept and removed packages last."""
+    """What converging will do, in build order; kept and removed packages last.
+
+    As long as there are ``steps`` to be done before anything can be emerged, packages are not known yet.
+    """
 
     actions: tuple[Action, ...]
+    steps: tuple[Step, ...] = ()
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self.actions)
@@ -198,7 +207,7 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether nothing needs to be done; kept packages are no work."""
-        return all(action.kind is Kind.KEEP for action in self.actions)
+        return not self.steps and all(action.kind is Kind.KEEP for action in self.actions)
 
     @property
     def install_atoms(self) -> tuple[str, ...]:
@@ -295,6 +304,8 @@ class Reasons:
         if entry is not None:
             return f"declared in {entry.location.line_in_file}: {entry.reason}"
         names = sorted({parent.cpv for parent in package.parents if parent.cpv.startswith("@")})
+        if names == [SYSTEM]:
+            return "part of the profile's system set"
         if names:
             return f"declared in {', '.join(names)}"
         if not package.parents:

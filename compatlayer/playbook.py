@@ -20,7 +20,7 @@ from typing import Any
 
 from compatlayer.errors import ConvergeError
 from compatlayer.process import SYSTEM_PATH
-from compatlayer.progress import Event, Monitor, PackageFinished, PackagePhase, StepFinished, StepStarted
+from compatlayer.progress import Event, Monitor, Note, PackageFinished, PackagePhase, StepFinished, StepStarted
 from compatlayer.stage import View
 
 log = logging.getLogger(__name__)
@@ -174,6 +174,9 @@ class _Reader:
     def _package_event(self, line: str) -> None:
         try:
             event = json.loads(line)
+            if event["event"] in ("note", "step"):
+                self._said(event)
+                return
             package, done, total = str(event["package"]), int(event["done"]), int(event["total"])
             if event["event"] == "phase":
                 self.tell(PackagePhase(package, str(event["phase"]), done, total))
@@ -181,6 +184,15 @@ class _Reader:
                 self.tell(PackageFinished(package, done, total, float(event["elapsed_s"])))
         except (ValueError, KeyError, TypeError):
             log.debug("not a progress line: %r", line)
+
+    def _said(self, event: Mapping[str, Any]) -> None:
+        """A sentence, or the begin or end of a step within a role."""
+        if event["event"] == "note":
+            self.tell(Note(str(event["text"])))
+        elif event["state"] == "started":
+            self.tell(StepStarted(str(event["step"])))
+        else:
+            self.tell(StepFinished(str(event["step"]), float(event["elapsed_s"]), str(event["state"])))
 
     def task_event(self, event: Mapping[str, Any]) -> bool:
         """Called by ansible-runner for each event; True keeps the event in the run directory."""
@@ -230,11 +242,28 @@ def failure(role: str, task: str, result: Mapping[str, Any]) -> ConvergeError:
     if not isinstance(found, dict):
         said = [str(result[key]).strip() for key in ("msg", "module_stderr", "stderr") if result.get(key)]
         return ConvergeError(f"{where} failed", cause="\n".join(said)[-2000:])
+    if "stage" in found:
+        return _failed_stage(found)
     package = found.get("package") or "emerge"
     phase = f" in phase {found['phase']}" if found.get("phase") else f" ({found.get('kind', 'other')})"
     lines = [*found.get("last_lines", ()), f"log: {found.get('log', '')}"]
     hint = HINTS.get(str(found.get("kind")))
     return ConvergeError(f"{where}: {package} failed{phase}", cause="\n".join(lines), hint=hint)
+
+
+def _failed_stage(found: Mapping[str, Any]) -> ConvergeError:
+    """The error for a stage of a bootstrap: its last lines, and what it would have downloaded."""
+    lines = [*found.get("last_lines", ()), f"log: {found.get('log', '')}"]
+    missing = list(found.get("refused", ()))
+    hint = "what is finished stays; the next run begins this stage again, and the script goes on where it can"
+    if missing:
+        lines += ["it asked for files that are not declared:", *(f"  {url}" for url in missing[:_SHOWN])]
+        lines += [f"  and {len(missing) - _SHOWN} more"] if len(missing) > _SHOWN else []
+        hint = "declare those that it cannot do without in bootstrap.sources, with size and SHA-256; it tries several of some"
+    return ConvergeError(f"bootstrap-prefix.sh failed in {found['stage']}: {found['ending']}", cause="\n".join(lines), hint=hint)
+
+
+_SHOWN = 12
 
 
 # The next step for each kind of failure the emerge module tells apart.

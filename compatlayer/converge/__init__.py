@@ -6,8 +6,21 @@ the prefix is the same on every machine.
 
 from __future__ import annotations
 
+from compatlayer.converge.bootstrap import bootstrap, refuse_root
 from compatlayer.converge.record import Work, is_converged, provenance, remember, stamp
 from compatlayer.converge.run import converge
 from compatlayer.converge.workplace import Options, Places, begin_run
 
-__all__ = ["Options", "Places", "Work", "begin_run", "converge", "is_converged", "provenance", "remember", "stamp"]
+__all__ = [
+    "Options",
+    "Places",
+    "Work",
+    "begin_run",
+    "bootstrap",
+    "converge",
+    "is_converged",
+    "provenance",
+    "refuse_root",
+    "remember",
+    "stamp",
+]

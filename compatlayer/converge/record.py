@@ -72,7 +72,9 @@ def remember(stage: Stage, value: str) -> None:
 def provenance(work: Work) -> dict[str, object]:
     """What the part is made from. No time, user or machine is named: the same declaration gives the same document."""
     chosen = work.chosen
+    bootstrap = chosen.version.bootstrap
     return {
+        **({"bootstrap_script": {"commit": bootstrap.commit, "sha256": bootstrap.script.sha256}} if bootstrap else {}),
         "layer": chosen.layer.name,
         "version": chosen.version.name,
         "target": chosen.part.target.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from compatlayer import playbook
@@ -27,7 +28,7 @@ def converge(work: Work, stage: Stage, places: Places, options: Options, monitor
     places.make()
     write_inputs(work.chosen, places)
     lay_out_toolchain(work.chosen, places, bound=options.bind)
-    view = _view(work.chosen, stage, places, options)
+    view = view_of(work.chosen, stage, places, options)
     view.check()
     rendered = variables(work, places, options, former(trees_of(stage, bound=options.bind)))
     try:
@@ -43,13 +44,19 @@ def converge(work: Work, stage: Stage, places: Places, options: Options, monitor
             monitor,
         )
     except ConvergeError as error:
-        hint = "\n".join(filter(None, ["the network was cut: --offline" if options.offline else None, error.hint]))
-        raise ConvergeError(error.fact, cause=_on_host(error.cause, places), hint=_on_host(hint or None, places)) from error
+        raise told_on_host(error, places, options) from error
     finally:
         empty(places.host["files"])
 
 
-def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> View:
+def told_on_host(error: ConvergeError, places: Places, options: Options) -> ConvergeError:
+    """The error with paths that a person can open, and a word about the network where that was cut."""
+    hint = "\n".join(filter(None, ["the network was cut: --offline" if options.offline else None, error.hint]))
+    return ConvergeError(error.fact, cause=_on_host(error.cause, places), hint=_on_host(hint or None, places))
+
+
+def view_of(chosen: Selection, stage: Stage, places: Places, options: Options, more: Sequence[Bind] = ()) -> View:
+    """The view that a playbook runs in: the stage at its prefix, the build's places, and ``more``."""
     if not options.bind:
         if account_files(chosen.host):
             raise HostError(
@@ -66,7 +73,7 @@ def _view(chosen: Selection, stage: Stage, places: Places, options: Options) -> 
         write_file(source, content)
         binds.append(Bind(source, path))
     binds += keep_visible(Path(sys.prefix), Path(sys.base_prefix), resource("playbooks"), resource("roles"))
-    return stage.view(binds=binds, offline=options.offline)
+    return stage.view(binds=[*binds, *more], offline=options.offline)
 
 
 def _replaces(plan: Plan) -> bool:

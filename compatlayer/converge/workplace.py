@@ -64,6 +64,7 @@ class Places:
             "toolchain": self.state / "toolchain" / self.part,
             "home": self.state / "home",
             "machine": self.state / "machine",
+            "bootstrap": self.state / "bootstrap" / self.part,
         }
 
     def make(self) -> None:

@@ -91,8 +91,8 @@ class BootstrapEngine:
     def steps(self, trees: Sequence[Path]) -> tuple[Step, ...]:
         """What has to be done before the prefix that ``trees`` make up can emerge by itself; none when it can."""
         done = {stage for stage, mark in MARKS.items() if is_there(trees, mark)}
-        if done == set(MARKS) and not is_there(trees, BEGUN):
-            return ()
+        if done == set(MARKS):
+            return tuple(step for step in STEPS if step.name == FINISH and is_there(trees, BEGUN))
         return tuple(step for step in STEPS if step.name not in done)
 
     def python(self, trees: Sequence[Path]) -> PurePosixPath | None:

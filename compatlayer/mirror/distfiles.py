@@ -105,6 +105,11 @@ def engine_sources(chosen: Selection) -> FetchMap:
     return FetchMap(f"engine {chosen.engine.name}", "", tuple(chosen.engine.sources(chosen.version)))
 
 
+def of_engine(chosen: Selection) -> Wants:
+    """What the engine itself needs for a part, whose packages are perhaps not known yet."""
+    return replace(collect([(str(chosen.part), [engine_sources(chosen)])]), whole=False)
+
+
 def of_packages(part: str, config_root: Path, packages: Sequence[ResolvedPackage], extra: Sequence[FetchMap] = ()) -> Wants:
     """What these packages of one part need, of perhaps many. Raises ``ResolveError`` when an ebuild is gone."""
     maps: tuple[FetchMap, ...] = ()

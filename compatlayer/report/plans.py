@@ -39,17 +39,25 @@ def render_all(plans: Mapping[str, Plan], format_name: str = "text", paint: Pain
 
 def text(plan: Plan, paint: Paint) -> str:
     """Two lines an action, in build order: what, and below it why. The last line sums up."""
-    return "".join(_action(action, paint) for action in plan) + f"{summary(plan)}\n"
+    steps = "".join(_lines("bootstrap", step.name, step.reason, paint.good, paint) for step in plan.steps)
+    return steps + "".join(_action(action, paint) for action in plan) + f"{summary(plan)}\n"
 
 
 def as_json(plan: Plan, _paint: Paint) -> str:
-    """``{actions: [{action, package, atom, change, reason, verdict, wanted, installed}], summary: {install: n, …}}``."""
+    """``{steps: [{step, reason}], actions: [{action, package, atom, change, reason, verdict, wanted, installed}], summary}``."""
     return to_json(_document(plan))
 
 
 def markdown(plan: Plan, _paint: Paint) -> str:
     """A table for a pull request's comment or a job's summary."""
     lines = [f"**{summary(plan)}**"]
+    if plan.steps:
+        lines += [
+            "",
+            "| bootstrap | why |",
+            "| --- | --- |",
+            *(f"| {cell(one.name)} | {cell(one.reason)} |" for one in plan.steps),
+        ]
     if plan.actions:
         lines += ["", "| action | package | change | why |", "| --- | --- | --- | --- |"]
         lines += [
@@ -76,6 +84,8 @@ def as_document(action: Action) -> dict[str, object]:
 
 def summary(plan: Plan) -> str:
     """``nothing to do``, or how many packages each kind of action concerns: ``2 packages to install, 1 to rebuild``."""
+    if plan.steps:
+        return f"{count(len(plan.steps), 'step')} of the bootstrap, then the packages, as the prefix's own Portage resolves them"
     numbers = {kind: len(plan.of(kind)) for kind in Kind if plan.of(kind)}
     if not numbers:
         return "nothing to do"
@@ -86,17 +96,22 @@ def summary(plan: Plan) -> str:
 
 def _document(plan: Plan) -> dict[str, object]:
     return {
+        "steps": [{"step": step.name, "reason": step.reason} for step in plan.steps],
         "actions": [as_document(action) for action in plan],
         "summary": {kind.value: len(plan.of(kind)) for kind in Kind},
     }
 
 
 def _action(action: Action, paint: Paint) -> str:
-    verb = action.kind.value.ljust(_VERB_WIDTH)
     colour = {Kind.INSTALL: paint.good, Kind.REMOVE: paint.bad, Kind.KEEP: paint.faint}.get(action.kind, paint.doubtful)
-    indent = " " * (_VERB_WIDTH + 2)
-    what = wrapped(f"{action.comparison.name} {action.change}", first=f"{verb}  ", indent=indent)
-    why = wrapped(action.reason, first=indent, indent=indent)
+    return _lines(action.kind.value, f"{action.comparison.name} {action.change}", action.reason, colour, paint)
+
+
+def _lines(verb: str, what: str, why: str, colour: Callable[[str], str], paint: Paint) -> str:
+    """What is done to what, and below it why."""
+    verb, indent = verb.ljust(_VERB_WIDTH), " " * (_VERB_WIDTH + 2)
+    what = wrapped(what, first=f"{verb}  ", indent=indent)
+    why = wrapped(why, first=indent, indent=indent)
     return f"{colour(verb)}{what.removeprefix(verb)}\n" + "".join(f"{paint.faint(line)}\n" for line in why.splitlines())
 
 

@@ -18,7 +18,8 @@ def render(result: Result, format_name: str = "text", paint: Paint | None = None
 
 def text(result: Result, paint: Paint) -> str:
     """What was built or removed, what stays although nothing needs it, and one line that sums up."""
-    lines = []
+    names = ", ".join(step.name for step in result.steps)
+    lines = [f"{paint.good('bootstrapped')}  {names}\n"] if names else []
     for action in result.plan:
         word = paint.faint("kept, not needed") if action.kind is Kind.KEEP else paint.good(_DONE[action.kind])
         lines.append(f"{word}  {action.comparison.name} {action.change}\n")
@@ -41,6 +42,7 @@ def as_json(result: Result, _paint: Paint) -> str:
             "prefix": str(result.part.prefix),
             "skipped": outcome is None,
             "changed": outcome.changed_tasks if outcome else [],
+            "steps": [step.name for step in result.steps],
             "actions": [plans.as_document(action) for action in result.plan],
             "packages": result.packages,
             "elapsed_s": round(result.elapsed_s, 2),
