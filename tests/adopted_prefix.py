@@ -19,6 +19,22 @@ from tests.git_server import commit, git
 
 TARGET = TARGETS[this_machine()]
 
+# Portage as a package: what lies in the prefix already becomes its files, and its scripts start with programs of the prefix.
+PORTAGE = r"""
+S=${WORKDIR}
+
+src_install() {
+	cp -a "${EPREFIX}"/{bin,gnu,lib,share,pyvenv.cfg} "${ED}" || die
+	ln -s /usr/bin/bash "${ED}/bin/bash" || die
+	grep -rlIE '^#!.*\b(bash|python)' "${ED}" | xargs sed -i -E \
+		-e "1s|^#!.*bash|#!${EPREFIX}/bin/bash|" -e "1s|^#!.*python[0-9.]*|#!${EPREFIX}/bin/python3|" || die
+	# A comment of Portage's own that looks like a place where something was built.
+	sed -i 's|/var/tmp/portage/|/tmp/|' $(grep -rlI /var/tmp/portage/ "${ED}") || die
+}
+"""
+# What the prefix takes from the host, as its owner declares it.
+HOST_LINKS = ("bin/bash", "bin/python3", "gnu/gtar")
+
 
 @dataclass
 class AdoptedPrefix:
@@ -52,6 +68,19 @@ class AdoptedPrefix:
         (self.path / "etc/portage/make.profile").symlink_to(self.repository / "profiles" / TARGET.keyword)
         (self.path / "var/db/pkg").mkdir(parents=True)
         return revision
+
+    def own_everything(self) -> None:
+        """Make Portage a package of the prefix, as in one that Gentoo's bootstrap has made, and let everybody read its logs."""
+        self.upstream.ebuild("sys-apps/portage-3", phases=PORTAGE)
+        commit(self.upstream.path)
+        git(self.repository, "pull", "--quiet")
+        self.emerge("sys-apps/portage")
+        for path in (self.path / "var/log").rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def host_links(self) -> list[dict[str, str]]:
+        """The declaration of what leads to the host."""
+        return [{"path": f"/{name}", "target": str((self.path / name).readlink())} for name in HOST_LINKS]
 
     def write(self, name: str, text: str) -> Path:
         path = self.path / name
@@ -107,7 +136,7 @@ class AdoptedPrefix:
         for name in ("portage", "_emerge"):
             shutil.copytree(packages / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("lib/portage", "share/portage"):
-            shutil.copytree(own / name, self.path / name, symlinks=True)
+            shutil.copytree(own / name, self.path / name, symlinks=True, ignore=shutil.ignore_patterns("doc"))
         # The stock file names a repository of its own.
         (self.path / "share/portage/config/repos.conf").write_text("")
         for name in ("emerge", "egencache", "portageq"):

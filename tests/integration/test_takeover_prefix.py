@@ -80,6 +80,21 @@ def test_an_adopted_prefix_plans_nothing_and_verifies_clean(prefix: AdoptedPrefi
     assert prefix.snapshot() == before, "the prefix was only read"
 
 
+def test_a_prefix_whose_files_are_all_owned_passes_every_check(prefix: AdoptedPrefix) -> None:
+    prefix.emerge("app-misc/hello")
+    prefix.own_everything()
+    directory = adopt(prefix)
+    layer = yaml.safe_load((directory / "layer.yaml").read_text())
+    layer["versions"]["adopted"]["host_links"] = prefix.host_links()
+    (directory / "layer.yaml").write_text(yaml.safe_dump(layer, sort_keys=False))
+    assert on(directory, "plan").stdout == "nothing to do\n"
+    assert on(directory, "verify").stdout.startswith("no findings; 3 packages, ")
+    (prefix.path / "share/portage/config/make.globals").write_text("# changed by hand\n")
+    changed = on(directory, "verify", code=4).stdout
+    assert changed.count("make.globals") == 1
+    assert changed.splitlines()[-1].startswith("1 error; ")
+
+
 def test_a_package_that_is_changed_by_hand_is_told_by_plan_and_verify(prefix: AdoptedPrefix) -> None:
     prefix.emerge("app-misc/hello", "app-misc/tool")
     directory = adopt(prefix)
