@@ -351,7 +351,7 @@ def _decompressed(file: Path) -> Iterator[IO[bytes]]:
         with file.open("rb") as plain:
             yield plain
         return
-    child = process.spawn([program, "-dcq", "--", file])
+    child = process.spawn([program, "-dcqq", "--", file])
     assert child.stdin is not None, "spawn gives pipes"
     assert child.stdout is not None, "spawn gives pipes"
     child.stdin.close()
