@@ -105,7 +105,7 @@ def compile_locale(module, program, locale, directory, sources):
     # Being a path matters: localedef puts a plain name where its own C library looks.
     temporary = os.path.join(directory, f".{locale.directory}.new")
     shutil.rmtree(temporary, ignore_errors=True)
-    command = [program, "--no-archive", "-i", locale.source, "-f", locale.charset, temporary]
+    command = [program, "--no-archive", "--no-hard-links", "-i", locale.source, "-f", locale.charset, temporary]
     returncode, output, errors = module.run_command(command, environ_update={"I18NPATH": sources})
     # 1 means that there were warnings, and a locale nevertheless.
     if returncode not in (0, 1) or not os.path.isfile(os.path.join(temporary, "LC_CTYPE")):

@@ -33,7 +33,9 @@ def bash(layer: StandaloneLayer, line: str, **how: object) -> str:
 
 
 def test_it_is_what_was_declared_and_its_acceptance_tests_pass(standalone: StandaloneLayer) -> None:
-    assert standalone.run("verify").out.startswith("no findings")
+    verdict = standalone.run("--format", "json", "verify").document
+    # Names that differ in case are upstream's: headers of netfilter, directories of terminfo.
+    assert {finding["id"] for finding in verdict["findings"]} <= {"name-case-collision"}
     assert standalone.run("plan").out == "nothing to do\n"
     standalone.run("test")
 
@@ -93,7 +95,7 @@ def test_its_locales_are_its_own(standalone: StandaloneLayer) -> None:
 
 def test_the_shell_that_libraries_start_is_its_own(standalone: StandaloneLayer) -> None:
     line = "os.execute('echo ${BASH}'); print(io.popen('echo ${BASH_VERSION%%.*}'):read())"
-    assert bash(standalone, f'lua -e "{line}"'.replace("$", "\\$")).splitlines() == [f"{standalone.prefix}/bin/sh", "5"]
+    assert bash(standalone, f'lua -e "{line}"'.replace("$", "\\$")).split() == [f"{standalone.prefix}/usr/bin/sh", "5"]
 
 
 def test_nothing_of_the_compilers_wrapper_is_in_it(standalone: StandaloneLayer) -> None:

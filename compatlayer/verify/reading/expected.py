@@ -36,6 +36,8 @@ EXPECTED: Sequence[Expected] = (
     Expected("usr/share/compatlayer/**", "provenance"),
     Expected("**/__pycache__/*.pyc", "Python: compiled modules"),
     Expected("usr/lib*/locale/locale-archive", "locale-gen"),
+    Expected("usr/lib*/locale/*/LC_*", "locales: what localedef compiles"),
+    Expected("usr/lib*/locale/*/LC_MESSAGES/SYS_LC_MESSAGES", "locales: what localedef compiles"),
     Expected("usr/lib*/gconv/gconv-modules.cache", "iconvconfig"),
     Expected("usr/lib*/gio/modules/giomodule.cache", "gio-querymodules"),
     Expected("usr/lib*/gdk-pixbuf-2.0/*/loaders.cache", "gdk-pixbuf-query-loaders"),

@@ -152,8 +152,10 @@ src_install() {
 	done
 
 	# Without a cache the loader looks into the directories themselves, so that
-	# what a site puts into a trusted one counts at once.
+	# what a site puts into a trusted one counts at once. Portage would make one
+	# after each merge.
 	rm -f "${ED}/etc/ld.so.cache" || die
+	rm "${ED}/usr/sbin/ldconfig" || die
 	use nls || rm -r "${ED}/usr/share/locale" || die
 
 	# The one locale every program can rely on; the layer's role makes others.
