@@ -49,6 +49,8 @@ class BootstrappedLayer:
         """Where the stand-in looks for what it shall do in the middle of a stage."""
         directory = self.layer.state / "build" / PART
         directory.mkdir(parents=True, exist_ok=True)
+        for path in (self.layer.state, directory.parent, directory):
+            os.chown(path, self.layer.user_id, -1)
         return directory
 
     def declare(self, *packages: str, leave_out: str = "") -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from compatlayer.gentoo import inventory
 from compatlayer.gentoo.client import Worker
+from compatlayer.gentoo.failures import ResolutionError
 from compatlayer.gentoo.packages import Closure, Need, Parent
 from compatlayer.plan import make_plan
 from tests.ebuild_repository import TinyRepository, write_root
@@ -175,3 +176,22 @@ def test_from_declaration_to_plan(worker: Worker, tree: TinyRepository, tmp_path
     root = write_root(tmp_path / "root", [tree])
     plan = make_plan(worker.closure(root, ["dev-lang/lua"]), inventory.read(root), [])
     assert plan.install_atoms == ("=dev-build/make-4.4:0::tiny", "=dev-lang/lua-5.4.4:5.4::tiny")
+
+
+def test_a_system_set_belongs_to_the_closure_even_where_it_needs_itself(
+    worker: Worker, tree: TinyRepository, tmp_path: Path
+) -> None:
+    tree.write("profiles/amd64/packages", "*sys-libs/libc\n")
+    tree.ebuild("sys-libs/libc-2", bdepend="sys-devel/compiler")
+    tree.ebuild("sys-devel/compiler-1", depend="sys-libs/libc")
+    tree.ebuild("app-misc/alone-1", bdepend="sys-devel/compiler")
+    root = write_root(tmp_path / "root", [tree])
+    closure = worker.closure(root, {"tiny": ["app-misc/alone"]}, system=True)
+    assert cpvs(closure)[-1] == "app-misc/alone-1", "what stands outside of the circle comes behind it"
+    assert set(cpvs(closure)) == {"sys-libs/libc-2", "sys-devel/compiler-1", "app-misc/alone-1"}
+    assert Parent("@system", "sys-libs/libc", Need.RUNTIME) in package(closure, "sys-libs/libc").parents
+    with pytest.raises(ResolutionError):
+        worker.closure(root, {"tiny": ["app-misc/alone"]})
+    tree.ebuild("app-misc/lost-1", rdepend="app-misc/nowhere")
+    with pytest.raises(ResolutionError):
+        worker.closure(root, {"tiny": ["app-misc/lost"]}, system=True)

@@ -20,8 +20,9 @@ NEEDS = (("runtime", ("RDEPEND", "IDEPEND")), ("post", ("PDEPEND",)), ("build", 
 def closure(request: Dict[str, Any]) -> Dict[str, Any]:
     """Resolve ``sets`` (name → atoms) at ``config_root``; with ``system``, the profile's system set as well.
 
-    Gives ``packages`` in merge order and ``provided``: entries of package.provided that some package relies on. Raises
-    ``Refused`` with every atom that fails by itself, or with what the resolver ran into.
+    Gives ``packages`` in merge order (with ``system``, as far as circles let there be one) and ``provided``: entries of
+    package.provided that some package relies on. Raises ``Refused`` with every atom that fails by itself, or with what the
+    resolver ran into.
     """
     from _emerge.create_depgraph_params import create_depgraph_params
     from _emerge.depgraph import backtrack_depgraph
@@ -42,9 +43,30 @@ def closure(request: Dict[str, Any]) -> Dict[str, Any]:
         # bash could not source an ebuild that matters; its own words are on standard error.
         culprit = str(error.args[0] if error.args else error)
         raise Refused([{"kind": "invalid", "atom": culprit, "detail": "Portage cannot read its ebuild"}]) from error
-    if not success:
-        raise Refused(failures.of_graph(config.target_config, graph, declared))
-    return _Answer(graph, declared).build()
+    if success:
+        return _Answer(graph, declared).build(graph.altlist())
+    found = failures.of_graph(config.target_config, graph, declared)
+    # A system set needs itself to be built, in circles. Whoever asks for one has it already, or a bootstrap that brings it.
+    if not request.get("system") or any(failure["kind"] != "circular" for failure in found):
+        raise Refused(found)
+    return _Answer(graph, declared).build(_needs_first(graph._dynamic_config.digraph))
+
+
+def _needs_first(digraph: Any) -> List[Any]:
+    """The nodes of a graph that has circles, each behind what it needs wherever there is such an order."""
+    ordered: Dict[Any, None] = {}
+    for root in [*digraph.root_nodes(), *digraph.all_nodes()]:
+        waiting = [(root, False)]
+        seen = set()
+        while waiting:
+            node, is_done = waiting.pop()
+            if is_done:
+                ordered.setdefault(node)
+            elif node not in ordered and node not in seen:
+                seen.add(node)
+                waiting.append((node, True))
+                waiting += [(child, False) for child in digraph.child_nodes(node)]
+    return list(ordered)
 
 
 def _declared(sets: Dict[str, List[str]]) -> Dict[str, List[str]]:
@@ -72,10 +94,10 @@ class _Answer:
         self._provided: Set[str] = set()
         self._needs: Dict[Any, Dict[str, str]] = {}
 
-    def build(self) -> Dict[str, Any]:
+    def build(self, ordered: List[Any]) -> Dict[str, Any]:
         from _emerge.Package import Package
 
-        nodes = [node for node in self._graph.altlist() if isinstance(node, Package) and node.operation == "merge"]
+        nodes = [node for node in ordered if isinstance(node, Package) and node.operation == "merge"]
         packages = [self._package(node) for node in nodes]
         for argument, atom in self._graph._dynamic_config._pprovided_args:
             settings = self._graph._frozen_config.pkgsettings[argument.root_config.root]
