@@ -21,6 +21,8 @@ from compatlayer.gentoo.portage_configuration import GlobalConfig, RepositoryLoc
 
 # Where a published layer expects an ebuild repository, below the prefix, should a site want to build on top of it.
 REPOSITORIES = PurePosixPath("var/db/repos")
+# What a part says of its making; `converge.record` writes it.
+PROVENANCE = PurePosixPath("usr/share/compatlayer/provenance.json")
 
 
 @dataclass(frozen=True, slots=True)

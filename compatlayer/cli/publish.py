@@ -73,6 +73,7 @@ def publish(
         result = publishing.publish(session.layer, _stage(places), repository, onto=replaced)
     sys.stdout.write(report.published(result, session.settings.format, session.paint))
     if result.revision is not None:
+        places.hold_sources()
         places.keep_few_tags(repository)
     return 0
 
@@ -120,6 +121,7 @@ def promote(revision: str, overrides: tuple[str, ...], full_readback: bool, key:
     result = promoting.promote(question, own, reasons, full_readback=full_readback)
     sys.stdout.write(report.promoted(result, session.settings.format, session.paint))
     if result.revision is not None:
+        places.hold_sources()
         places.keep_few_tags(question.production)
     return 0
 

@@ -75,6 +75,20 @@ class Places:
             word = self.session.error_paint.doubtful("warning")
             self.session.say(f"{word}: {finding.description}\n  hint: {finding.remedy}")
 
+    def hold_sources(self) -> None:
+        """Have the mirror, where there is one, keep what the newest revision was built from, as long as that can be read."""
+        from compatlayer.errors import CompatlayerError  # noqa: PLC0415
+        from compatlayer.mirror import index, published  # noqa: PLC0415
+
+        file = self.session.state / "mirror" / index.FILE
+        if not file.is_file():
+            return
+        try:
+            published.hold(index.Index(file), self.session.layer, self.session.state)
+        except CompatlayerError as error:
+            # What was published is; `mirror prune` will say the same, and delete nothing.
+            self.session.say(f"warning: {error}")
+
     def question(self, name: str, publisher: str) -> Question:
         """What gates are asked about a test revision."""
         from compatlayer.gates import Question  # noqa: PLC0415

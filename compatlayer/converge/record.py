@@ -19,7 +19,7 @@ from compatlayer.resources import resource
 from compatlayer.selection import Selection
 from compatlayer.stage import Stage
 
-PROVENANCE = PurePosixPath("usr/share/compatlayer/provenance.json")
+PROVENANCE = selection.PROVENANCE
 # Where the C library of a layer looks for locales (standalone's configure line says the same).
 LOCALES = PurePosixPath("usr/lib/locale")
 

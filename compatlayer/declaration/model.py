@@ -273,5 +273,9 @@ class Layer:
 
     def part(self, version: Version, target: Target) -> Part:
         """The part of ``version`` for ``target``, with the absolute path that is compiled into it."""
-        prefix = self.prefix_template.format(version=version.name, os=target.os, arch=target.arch)
-        return Part(self.name, version.name, target, PurePosixPath(prefix))
+        return self.part_of(version.name, target)
+
+    def part_of(self, version: str, target: Target) -> Part:
+        """The same by the version's name, which need not be declared any more."""
+        prefix = self.prefix_template.format(version=version, os=target.os, arch=target.arch)
+        return Part(self.name, version, target, PurePosixPath(prefix))

@@ -18,7 +18,8 @@ from pathlib import Path
 from compatlayer.errors import DistfileError
 from compatlayer.mirror.distfiles import Need, Restrictions, Wants
 
-_VERSION = 1
+FILE = "index.sqlite"
+_VERSION = 2
 _SCHEMA = """
 create table file (
     name text primary key, size_bytes integer not null, hashes text not null, content text not null, mtime_ns integer not null,
@@ -30,6 +31,8 @@ create table need (name text, part text, package text, primary key (name, part, 
 create index need_part on need (part);
 create table kept (holder text, name text, primary key (holder, name)) without rowid;
 """
+# Since when a git bundle of an ebuild tree is needed by nobody; what it must be, the trees' Manifest says.
+_SINCE_2 = "create table unneeded_tree (name text primary key, since_utc text not null) without rowid;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +161,14 @@ class Index:
         return {name: tuple(needs) for name, needs in found.items()}
 
     def keep(self, holder: str, names: Iterable[str]) -> None:
-        """Hold files for something that outlives the declaration, such as ``revision abc of test``."""
+        """Hold files for something that outlives the declaration: a published revision."""
         with self.transaction() as database:
             database.executemany("insert or ignore into kept values (?, ?)", [(holder, name) for name in names])
 
-    def keep_part(self, holder: str, part: str) -> None:
-        """Hold everything that a part (``2026.11/linux-x86_64``) needs now: for a revision that is being published."""
-        with self.transaction() as database:
-            database.execute("insert or ignore into kept select distinct ?, name from need where part = ?", (holder, part))
+    def holders(self) -> tuple[str, ...]:
+        """Everything that holds a file."""
+        with self._lock:
+            return tuple(holder for (holder,) in self._database.execute("select distinct holder from kept order by holder"))
 
     def let_go(self, holder: str) -> None:
         """The holder is gone."""
@@ -180,14 +183,26 @@ class Index:
                 found.setdefault(name, []).append(holder)
         return {name: tuple(holders) for name, holders in found.items()}
 
+    def unneeded_trees(self) -> dict[str, str]:
+        """Since when (UTC) each git bundle is needed by nobody, by name."""
+        with self._lock:
+            return dict(self._database.execute("select name, since_utc from unneeded_tree"))
+
+    def set_unneeded_trees(self, since_utc: Mapping[str, str]) -> None:
+        """Say that anew, for all of them."""
+        with self.transaction() as database:
+            database.execute("delete from unneeded_tree")
+            database.executemany("insert into unneeded_tree values (?, ?)", list(since_utc.items()))
+
     def _select(self, tail: str, values: Sequence[object] = ()) -> list[Entry]:
         with self._lock:
             return [_entry(row) for row in self._database.execute(f"select {_COLUMNS} from file {tail}", values)]  # noqa: S608
 
     def _prepare(self) -> None:
         (version,) = self._database.execute("pragma user_version").fetchone()
-        if version == 0:
-            self._database.executescript(f"begin; {_SCHEMA} pragma user_version = {_VERSION}; commit;")
+        if version in (0, 1):
+            made = _SCHEMA if version == 0 else ""
+            self._database.executescript(f"begin; {made} {_SINCE_2} pragma user_version = {_VERSION}; commit;")
         elif version != _VERSION:
             raise DistfileError(
                 f"{self.path} was written by another version of compatlayer",
