@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import grp
 import os
 import pwd
@@ -17,20 +18,26 @@ from compatlayer.errors import HostError
 
 VERSION = re.compile(r"\d+(?:\.\d+)+")
 
+_AUTOMAKE = r"""
+if (/unshift \(\@INC, '(\/[^']+)'\)/) { unshift @INC, $1; require Automake::Config; print $Automake::Config::VERSION; exit }
+"""
 # How a program tells its version, where `--version` is not the way.
 ASK: Mapping[str, tuple[str, ...]] = {
     "gcc": ("gcc", "-dumpfullversion"),
     "g++": ("g++", "-dumpfullversion"),
     "bzip2": ("bzip2", "--help"),
     "perl": ("perl", "-e", "printf '%vd', $^V"),
+    # Asked itself it loads all of automake, which takes longer than all other programs together.
+    "automake": ("perl", "-ne", _AUTOMAKE, "/usr/bin/automake"),
 }
 
 
 def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
     """Describe this machine. ``needed`` programs that it lacks are told as missing; ``useful`` ones need not be there."""
-    present = [name for name in (*needed, *useful) if shutil.which(name, path=process.SYSTEM_PATH)]
+    places = {name: place for name in (*needed, *useful) if (place := shutil.which(name, path=process.SYSTEM_PATH))}
     with ThreadPoolExecutor(8) as pool:
-        versions = dict(zip(present, pool.map(_version, present), strict=True))
+        found = pool.map(lambda one: _version(*one, Path(one[1]).stat().st_mtime_ns), places.items())
+        versions = dict(zip(places, found, strict=True))
     uid, gid = os.getuid(), os.getgid()
     return Host(
         user=_user_name(uid),
@@ -39,7 +46,7 @@ def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
         gid=gid,
         cpu_count=len(os.sched_getaffinity(0)),
         versions=versions,
-        missing=tuple(name for name in needed if name not in present),
+        missing=tuple(name for name in needed if name not in places),
     )
 
 
@@ -59,10 +66,16 @@ def missing_programs(names: Sequence[str]) -> HostError:
     )
 
 
-def _version(name: str) -> str:
-    said = process.run(ASK.get(name, (name, "--version")), check=False, timeout_s=20)
-    found = VERSION.search(said.stdout + said.stderr)
-    return found.group() if found else "0"
+@functools.cache
+def _version(name: str, place: str, mtime_ns: int) -> str:  # noqa: ARG001  (a program that was replaced is asked again)
+    """What a program says its version is, asked once: several parts in one run look at the same machine."""
+    for question in (ASK.get(name), (name, "--version")):
+        if question is not None:
+            said = process.run(question, check=False, timeout_s=20)
+            found = VERSION.search(said.stdout + said.stderr)
+            if found:
+                return found.group()
+    return "0"
 
 
 def account_files(host: Host) -> dict[PurePosixPath, bytes]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from compatlayer.gentoo import adoption, decode
+from compatlayer.gentoo import adoption, decode, decode_failures
 from compatlayer.gentoo.adoption import PrefixDescription
 from compatlayer.gentoo.failures import Candidate, Failure, ResolutionError
 from compatlayer.gentoo.packages import Closure, FetchMap, InstalledPackage, ResolvedPackage
@@ -116,7 +116,7 @@ class Worker:
         """For each atom the best ebuild that the root's configuration lets through, or why there is none."""
         raw = self._ask("check_atoms", {"config_root": str(config_root), "atoms": list(atoms)})
         return {
-            atom: decode.candidate(answer["best"]) if "best" in answer else decode.failure(answer)
+            atom: decode_failures.candidate(answer["best"]) if "best" in answer else decode_failures.failure(answer)
             for atom, answer in zip(atoms, raw, strict=True)
         }
 
@@ -161,7 +161,7 @@ class Worker:
         if "ok" in answer:
             return answer["ok"]
         if "failures" in answer:
-            raise ResolutionError([decode.failure(raw) for raw in answer["failures"]], answer.get("text", ""))
+            raise ResolutionError([decode_failures.failure(raw) for raw in answer["failures"]], answer.get("text", ""))
         error = str(answer.get("error", answer))
         if "No module named 'portage'" in error or "No module named '_emerge'" in error:
             raise WorkerError(

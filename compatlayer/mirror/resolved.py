@@ -7,11 +7,11 @@ Portage would read, every file of the ebuild repositories (by commit, or by name
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 
 from compatlayer import __version__
@@ -24,7 +24,7 @@ from compatlayer.selection import Selection, repository_directory, resolver_file
 
 def key(chosen: Selection, state: Path) -> str:
     """A digest over everything that the fetch maps of this part depend on."""
-    digest = hashlib.sha256(f"{__version__}\0{metadata.version('portage')}\0{json.dumps(chosen.atoms)}\0".encode())
+    digest = hashlib.sha256(f"{__version__}\0{_portage()}\0{json.dumps(chosen.atoms)}\0".encode())
     digest.update(digest_of(resolver_files(chosen, state)).encode())
     for repository in chosen.version.repositories:
         directory = repository_directory(chosen.layer, repository, state)
@@ -34,6 +34,19 @@ def key(chosen: Selection, state: Path) -> str:
         for line in sorted(_files(directory, "")):
             digest.update(line.encode("utf-8", "surrogateescape") + b"\0")
     return digest.hexdigest()
+
+
+def _portage() -> str:
+    """What tells one installed Portage from another: the name of its metadata directory, which holds the version.
+
+    ``importlib.metadata`` would say it too, after reading the e-mail format that it is written in.
+    """
+    found = importlib.util.find_spec("portage")
+    assert found is not None, "Portage is a dependency"
+    assert found.origin is not None, "Portage is a package"
+    place = Path(found.origin)
+    beside = sorted(path.name for path in place.parents[1].glob("portage-*.*-info"))
+    return f"{beside} {place.stat().st_mtime_ns}"
 
 
 def recall(state: Path, part: str, wanted: str) -> tuple[FetchMap, ...] | None:
