@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from compatlayer import converge, process, resolver
+from compatlayer import converge, process, resolver, trees
 from compatlayer.closures import resolve
 from compatlayer.converge import Places, Work
 from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
@@ -93,6 +93,14 @@ def pending(chosen: Selection, stage: Stage | None) -> tuple[Step, ...]:
     return chosen.engine.steps(resolver.stage_trees(stage) if stage else ())
 
 
+def require_trees(version: Version, state: Path) -> None:
+    """Have the version's pinned ebuild trees ready without asking the network. Raises ``RepositoryError`` for one that is not."""
+    for repository in version.repositories:
+        pin = trees.pin(repository, state)
+        if pin is not None:
+            trees.tree(pin, network=False)
+
+
 def untouched(chosen: Selection) -> Inventory:
     """What a part without a stage holds: an adopted prefix what lies in it, any other nothing."""
     return inventories.read(chosen.existing_tree) if chosen.existing_tree else Inventory()
@@ -126,6 +134,8 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
         raise UsageError("engine bootstrap needs a view", hint="leave --no-bind out: what is built finds the prefix at its path")
     stage = open_stage(state, part, lower=options.over, base=options.base)
     with stage.lock(f"install of {part}"):
+        if options.offline:
+            require_trees(version, state)
         steps = _bootstrap(select(layer, version, target), stage, state, how, monitor)
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
         expected = converge.stamp(work, stage, bind=options.bind)

@@ -18,16 +18,20 @@ import hashlib
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compatlayer import lock, process
 from compatlayer.declaration.model import EbuildRepository
 from compatlayer.errors import ProgramError, RepositoryError
-from compatlayer.gentoo.client import Worker
 from compatlayer.journal import write_atomically
 from compatlayer.process import Completed
+
+if TYPE_CHECKING:
+    from compatlayer.gentoo.client import Worker
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +101,7 @@ class Pin:
     @property
     def bundle(self) -> Path:
         """The commit as the mirror keeps it, should it do so."""
-        return self.state / "mirror" / DIRECTORY / f"{self.name}-{self.commit}.bundle"
+        return self.state / "mirror" / DIRECTORY / bundle_name(self.name, self.commit)
 
     @property
     def cache_stamp(self) -> Path:
@@ -106,6 +110,11 @@ class Pin:
 
     def __str__(self) -> str:
         return f"'{self.name}' at {self.commit[:12]}"
+
+
+def bundle_name(name: str, commit: str) -> str:
+    """What the mirror calls the git bundle of a repository at a commit."""
+    return f"{name}-{commit}.bundle"
 
 
 # Checking a tree of Gentoo's size takes a second: once in a process is enough.
@@ -119,27 +128,26 @@ def pin(repository: EbuildRepository, state: Path) -> Pin | None:
     return Pin(repository.name, repository.url, repository.commit, state.absolute())
 
 
-def tree(wanted: Pin, *, nearby: Sequence[Path] = ()) -> Path:
+def tree(wanted: Pin, *, nearby: Sequence[Path] = (), network: bool = True) -> Path:
     """The directory with the files of ``wanted``, to be read only; fetched first where it is not there.
 
     ``nearby`` are git directories of this machine to look into before the URL: the commit's id vouches for what they give.
-    Raises ``RepositoryError`` when the commit cannot be had, or when somebody has changed the files.
+    Without ``network`` the URL is not asked. Raises ``RepositoryError`` when the commit cannot be had, or when somebody has
+    changed the files.
     """
     if wanted.directory in _checked and wanted.directory.is_dir():
         return wanted.directory
     if not wanted.directory.is_dir():
         with lock.hold(wanted.state / DIRECTORY / ".lock", f"fetching {wanted}"):
             if not wanted.directory.is_dir():  # another process may have been faster
-                _obtain(wanted, nearby)
+                _obtain(wanted, nearby, network=network)
                 _check_out(wanted)
     _refuse_changed(wanted)
     _checked.add(wanted.directory)
     return wanted.directory
 
 
-def complete_caches(
-    repositories: Sequence[EbuildRepository], root: Path, state: Path, *, worker: Callable[[], Worker] = Worker
-) -> None:
+def complete_caches(repositories: Sequence[EbuildRepository], root: Path, state: Path, *, worker: Callable[[], Worker]) -> None:
     """Make the metadata cache of every pinned repository that brings none; once for a commit, and for the eclasses it rests on.
 
     ``root`` is a configuration root that names them all, ``worker`` starts the Portage to ask. With a cache
@@ -164,7 +172,7 @@ def complete_caches(
 
 
 def bundle(wanted: Pin) -> Path:
-    """The commit as a git bundle in the mirror, made where it is not there; ``tree`` reads it when the URL is out of reach.
+    """The commit as a git bundle in the mirror, made where it is not there; ``tree`` reads it before it asks the URL.
 
     It holds the files of that one commit, not its history. Raises ``RepositoryError`` when the commit cannot be had.
     """
@@ -182,29 +190,52 @@ def bundle(wanted: Pin) -> Path:
     return wanted.bundle
 
 
-def _unbundle(wanted: Pin) -> None:
-    """Take the commit out of the mirror's bundle. A damaged one is as good as none: ``_obtain`` goes on with the URL."""
-    # The bundle holds no history: git has to be told where it ends before it reads it.
-    shallow = wanted.store / "shallow"
+def is_here(wanted: Pin) -> bool:
+    """Whether the commit is on this machine, outside of the mirror."""
+    return wanted.directory.is_dir() or ((wanted.store / "config").is_file() and _has(wanted.store, wanted.commit))
+
+
+def fault_of(wanted: Pin, file: Path) -> str | None:
+    """What is wrong with a git bundle that should give the commit; None when it gives all of it, every object checked."""
+    wanted.store.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=wanted.store.parent) as scratch:
+        store = Path(scratch)
+        _git(["init", "--quiet", "--bare", "--template=", store])
+        done = _unbundle(store, wanted.commit, file)
+        if done.returncode == 0 and _has(store, wanted.commit):
+            done = _git(["-C", store, "fsck", "--connectivity-only", "--no-dangling", wanted.commit], check=False)
+        elif done.returncode == 0:
+            return f"it does not hold commit {wanted.commit}"
+        return None if done.returncode == 0 else _words(done)
+
+
+def _unbundle(store: Path, commit: str, file: Path) -> Completed:
+    """Take a commit out of a bundle. A bundle holds no history: git has to be told where it ends before it reads it."""
+    shallow = store / "shallow"
     lines = (_text(shallow) or "").split()
-    write_atomically(shallow, "".join(f"{line}\n" for line in dict.fromkeys((*lines, wanted.commit))).encode())
-    done = _git(["-C", wanted.store, "bundle", "unbundle", wanted.bundle], check=False)
+    write_atomically(shallow, "".join(f"{line}\n" for line in dict.fromkeys((*lines, commit))).encode())
+    done = _git(["-C", store, "bundle", "unbundle", file], check=False)
     if done.returncode != 0:
         write_atomically(shallow, "".join(f"{line}\n" for line in lines).encode())
-        log.warning("%s is no use: %s", wanted.bundle, _words(done))
+    return done
 
 
-def _obtain(wanted: Pin, nearby: Sequence[Path]) -> None:
+def _obtain(wanted: Pin, nearby: Sequence[Path], *, network: bool) -> None:
     """Bring the commit into the store: by itself where the server gives it, else out of everything that the server has."""
     if not (wanted.store / "config").is_file():
         _git(["init", "--quiet", "--bare", "--template=", wanted.store])
     if not _has(wanted.store, wanted.commit) and wanted.bundle.is_file():
-        _unbundle(wanted)
+        # A damaged bundle is as good as none.
+        done = _unbundle(wanted.store, wanted.commit, wanted.bundle)
+        if done.returncode != 0:
+            log.warning("%s is no use: %s", wanted.bundle, _words(done))
     if not _has(wanted.store, wanted.commit):
         for directory in nearby:
             if _fetch_commit(wanted, f"file://{directory.absolute()}").returncode == 0:
                 break
         else:
+            if not network:
+                raise _not_fetched(wanted)
             _obtain_from_url(wanted)
     kind = _git(["-C", wanted.store, "cat-file", "-t", wanted.commit]).stdout.strip()
     if kind != "commit":
@@ -369,6 +400,14 @@ def _unreachable(wanted: Pin, done: Completed) -> RepositoryError:
         f"{wanted} cannot be fetched from {wanted.url}",
         cause=_words(done),
         hint="is the URL right, and can this machine reach it? A private repository needs ssh's agent or ~/.netrc",
+    )
+
+
+def _not_fetched(wanted: Pin) -> RepositoryError:
+    return RepositoryError(
+        f"{wanted} is not in the mirror, and nothing is fetched",
+        cause=f"there is no usable {wanted.bundle}",
+        hint="fill a mirror where there is a network, and carry it here with `mirror export` and `mirror import`",
     )
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from compatlayer.cli.context import Session, global_options
+from compatlayer.errors import CompatlayerError
 
 if TYPE_CHECKING:
     from compatlayer.declaration.model import Target, Version
     from compatlayer.mirror.distfiles import Wants
     from compatlayer.mirror.fill import Options
     from compatlayer.mirror.store import Store
+    from compatlayer.progress import Monitor
+    from compatlayer.trees import Pin
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -40,17 +43,20 @@ def fill(directories: tuple[Path, ...], jobs: int, per_host: int, tries: int, st
     Narrow it with --layer-version and --target. Can be stopped at any time and started again.
     """
     from compatlayer.mirror import fill as filling  # noqa: PLC0415
+    from compatlayer.mirror import tree_bundles  # noqa: PLC0415
     from compatlayer.report import mirror as report  # noqa: PLC0415
 
     session = Session()
-    trees = _bundle_trees(session)
-    wants = _wants(session)
     options = _options(session, directories)
     pace = replace(options.pace, per_host=per_host, tries=tries)
     patience = replace(options.patience, stall_s=stall, connect_s=min(stall, options.patience.connect_s), window_s=stall)
+    options = replace(options, jobs=jobs, pace=pace, patience=patience)
+    pins = _pins(session, _versions(session))
     with _store(session) as store, session.monitor() as monitor:
-        result = filling.fill(store, wants, replace(options, jobs=jobs, pace=pace, patience=patience), monitor)
-    sys.stdout.write(report.filled(result, trees, session.settings.format, session.paint))
+        # First: without its trees nothing can be resolved.
+        tree_bundles.keep(store, pins, options, monitor)
+        result = filling.fill(store, _wants(session, monitor), options, monitor)
+    sys.stdout.write(report.filled(result, [pin.bundle for pin in pins], session.settings.format, session.paint))
     return 6 if result.missing else 0
 
 
@@ -70,7 +76,8 @@ def verify(repair: bool, jobs: int | None) -> int:
     with _store(session) as store, session.monitor() as monitor:
         result = check.verify(store, monitor, jobs=jobs)
         if repair and result.damage:
-            result = check.repair(store, result, _wants(session), _options(session), monitor)
+            pins = _pins(session, _unretired(session))
+            result = check.repair(store, result, pins, lambda: _wants(session, monitor), _options(session), monitor)
     sys.stdout.write(report.verified(result, session.settings.format, session.paint))
     return 0 if result.is_whole else 6
 
@@ -85,16 +92,20 @@ def serve(listen: str | None, print_config: bool) -> int:
     A store with files that nobody has verified is not served.
     """
     from compatlayer.mirror import serve as serving  # noqa: PLC0415
+    from compatlayer.report.text import count  # noqa: PLC0415
 
     session = Session()
     server = serving.Server(session.state / "mirror", listen or serving.LISTEN)
     if print_config:
         sys.stdout.write(server.configuration())
         return 0
-    with _store(session) as store:
-        session.say(f"serving {store.root} at http://{server.listen}/distfiles/; Ctrl-C ends it")
+
+    def announce(files: int) -> None:
+        session.say(f"serving {count(files, 'file')} of {server.store} at http://{server.listen}/distfiles/; Ctrl-C ends it")
         sys.stderr.flush()
-        serving.serve(store, server)
+
+    with _store(session) as store:
+        serving.serve(store, server, announce)
     return 0
 
 
@@ -103,6 +114,7 @@ def serve(listen: str | None, print_config: bool) -> int:
 @global_options
 def status(probe: bool) -> int:
     """Show what is missing, what only we still have, and what nobody needs any more. Ends with 6 when something is missing."""
+    from compatlayer.mirror import published  # noqa: PLC0415
     from compatlayer.mirror import status as looking  # noqa: PLC0415
     from compatlayer.report import mirror as report  # noqa: PLC0415
 
@@ -112,9 +124,14 @@ def status(probe: bool) -> int:
         if probe:
             options = _options(session)
             looking.probe(store, wants, options.names, options.patience)
-        result = looking.look(store, wants)
+        try:
+            revisions = published.hold(store.index, session.layer, session.state)
+        except CompatlayerError as error:
+            revisions = {}
+            session.say(f"warning: {error}")
+        result = looking.look(store, wants, pins=_pins(session, _unretired(session)), revisions=revisions)
     sys.stdout.write(report.status(result, session.settings.format, session.paint))
-    return 6 if result.missing else 0
+    return 6 if result.missing or result.trees.missing else 0
 
 
 @mirror.command()
@@ -123,13 +140,18 @@ def status(probe: bool) -> int:
 @global_options
 def prune(yes: bool, grace: int | None) -> int:
     """Delete files that no declared version and no published revision has needed for a while."""
+    from compatlayer.mirror import published  # noqa: PLC0415
     from compatlayer.mirror import status as looking  # noqa: PLC0415
     from compatlayer.report import mirror as report  # noqa: PLC0415
 
     session = Session()
     wants = _everything(session)
     with _store(session) as store:
-        found = looking.look(store, wants, grace_days=looking.GRACE_DAYS if grace is None else grace)
+        revisions = published.hold(store.index, session.layer, session.state)
+        pins = _pins(session, _unretired(session))
+        found = looking.look(
+            store, wants, pins=pins, revisions=revisions, grace_days=looking.GRACE_DAYS if grace is None else grace
+        )
         freed = looking.prune(store, found) if yes else None
     sys.stdout.write(report.pruned(found, freed, session.settings.format, session.paint))
     return 0
@@ -172,28 +194,30 @@ def _store(session: Session) -> Store:
     return Store(session.state / "mirror")
 
 
-def _wants(session: Session) -> Wants:
+def _wants(session: Session, monitor: Monitor) -> Wants:
     """What the chosen versions need on the chosen targets: unless narrowed, all live versions on all targets."""
     from compatlayer.mirror import distfiles  # noqa: PLC0415
 
-    return distfiles.of_layer(session.layer, _versions(session), _targets(session), session.state)
+    return distfiles.of_layer(session.layer, _versions(session), _targets(session), session.state, monitor)
 
 
 def _everything(session: Session) -> Wants:
     """What every version needs that is not retired, on all targets, whatever the options narrow: the ground for deleting."""
     from compatlayer.mirror import distfiles  # noqa: PLC0415
 
-    versions = [version for version in session.layer.versions if version.status != "retired"]
-    return distfiles.of_layer(session.layer, versions, session.layer.targets, session.state)
+    return distfiles.of_layer(session.layer, _unretired(session), session.layer.targets, session.state)
 
 
-def _bundle_trees(session: Session) -> list[Path]:
-    """Keep the ebuild trees that are declared by URL and commit; local ones travel with the declaration."""
+def _unretired(session: Session) -> list[Version]:
+    return [version for version in session.layer.versions if version.status != "retired"]
+
+
+def _pins(session: Session, versions: Sequence[Version]) -> list[Pin]:
+    """The ebuild trees that are declared by URL and commit; local ones travel with the declaration."""
     from compatlayer import trees  # noqa: PLC0415
 
-    repositories = [repository for version in _versions(session) for repository in version.repositories]
-    pins = [pin for repository in repositories if (pin := trees.pin(repository, session.state)) is not None]
-    return [trees.bundle(pin) for pin in dict.fromkeys(pins)]
+    repositories = [repository for version in versions for repository in version.repositories]
+    return list(dict.fromkeys(pin for one in repositories if (pin := trees.pin(one, session.state)) is not None))
 
 
 def _versions(session: Session) -> Sequence[Version]:

@@ -16,7 +16,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +26,7 @@ from compatlayer.mirror import hashes
 from compatlayer.mirror.distfiles import Restrictions, Wanted
 from compatlayer.mirror.index import Entry
 from compatlayer.mirror.store import Store, cannot_write, is_name
+from compatlayer.mirror.tree_bundles import TreeBundle, TreeBundles
 from compatlayer.progress import Monitor, StepFinished, StepStarted, Transferred
 
 LIST, SEAL = "compatlayer-mirror.json", "SHA512"
@@ -33,6 +34,7 @@ _FORMAT = 1
 _BLOCK = tarfile.BLOCKSIZE
 _LIST_BYTES = 1 << 28
 _DISTFILE, _TREE = "distfile", "tree"
+_SCRATCH, _NAMED = "import-", "named"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a bundle carries, or carried: number of files and trees, their bytes, and what was left out because of RESTRICT."""
+    """What a bundle carries, or carried: number of files and trees, and their bytes. ``left_out`` because of RESTRICT; ``aside``
+    because the store had another content by that name.
+    """
 
     files: int
     trees: int
     bytes: int
     left_out: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
 
 
 def export_bundle(store: Store, file: Path, monitor: Monitor, *, restricted: bool = False) -> Carried:
@@ -75,7 +80,7 @@ def export_bundle(store: Store, file: Path, monitor: Monitor, *, restricted: boo
         for entry in entries
         if entry.name not in left_out
     }
-    items |= {path: _item(path, _TREE, None) for path in sorted(store.trees.glob("*.bundle"))}
+    items |= {store.trees / one.name: _tree(store.trees / one.name, one) for one in TreeBundles(store).known().values()}
     beside = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with beside.open("xb") as stream:
@@ -87,18 +92,22 @@ def export_bundle(store: Store, file: Path, monitor: Monitor, *, restricted: boo
         raise DistfileError(f"the bundle {file} cannot be written", cause=str(error)) from error
     finally:
         beside.unlink(missing_ok=True)
-    return _carried(items.values(), left_out)
+    return _carried(items.values(), left_out=left_out)
 
 
 def import_bundle(store: Store, file: Path, monitor: Monitor) -> Carried:
-    """Take everything in ``file`` into the store, if all of it is as its own list and seal say. Files that are there stay, even
-    where the bundle means another content by their name.
+    """Take everything in ``file`` into the store, if all of it is as its own list and seal say.
 
-    Raises ``DistfileError``, naming the first thing that is wrong, with the store as it was.
+    Files that are there stay: a Manifest has vouched for them. Where the bundle has another content by their name, that goes to
+    quarantine, from where a fill takes it if a Manifest wants it. Raises ``DistfileError``, naming the first thing that is wrong,
+    with the store as it was.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="import-", dir=store.incoming))
-    try:
-        with store.lock("mirror import"):
+    with store.lock("mirror import"):
+        for left in store.incoming.glob(f"{_SCRATCH}*"):  # of an import that was killed
+            shutil.rmtree(left)
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=store.incoming))
+        (scratch / _NAMED).mkdir()
+        try:
             try:
                 with file.open("rb") as stream:
                     items = _Reader(stream, scratch, monitor).read()
@@ -106,12 +115,11 @@ def import_bundle(store: Store, file: Path, monitor: Monitor) -> Carried:
                 if isinstance(error, OSError) and error.filename != str(file):
                     raise cannot_write(store.root, error) from error
                 raise _refusal(file, error) from error
-            for item in items:
-                _take(store, item, scratch)
+            aside = tuple(item.name for item in items if not _take(store, item, scratch))
             store.sync()
-    finally:
-        shutil.rmtree(scratch)
-    return _carried(items)
+        finally:
+            shutil.rmtree(scratch)
+    return _carried(items, aside=aside)
 
 
 class _Refused(Exception):
@@ -130,6 +138,15 @@ def _item(path: Path, kind: str, entry: Entry | None) -> Item:
         if wrong:
             raise _damaged(path, wrong)
     return Item(kind, path.name, size, digests, entry.restrict if entry else Restrictions(), entry.url if entry else "")
+
+
+def _tree(path: Path, listed: TreeBundle) -> Item:
+    """A git bundle as it is now, compared with what the trees' Manifest says."""
+    found = _item(path, _TREE, None)
+    wrong = hashes.difference(found.size_bytes, found.hashes, listed.size_bytes, listed.hashes)
+    if wrong:
+        raise _damaged(path, wrong)
+    return found
 
 
 def _write(stream: IO[bytes], items: Mapping[Path, Item], monitor: Monitor) -> None:
@@ -281,22 +298,33 @@ def _checked(raw: Mapping[str, Any]) -> Item:
     return Item(raw["kind"], name, size, digests, restrict, str(raw["url"]))
 
 
-def _take(store: Store, item: Item, scratch: Path) -> None:
-    """Give one verified file its place, unless the store has it."""
+def _take(store: Store, item: Item, scratch: Path) -> bool:
+    """Give one verified file its place, unless the store has it; False when it has another by that name."""
     source = scratch / item.member.partition("/")[2]
     if item.kind == _TREE:
-        target = store.trees / item.name
-        if not target.exists():
+        bundles = TreeBundles(store)
+        if not bundles.has(item.name):
+            target = store.trees / item.name
+            if target.exists():
+                store.quarantine(target, "not listed")
             os.link(source, target)
-        return
+            bundles.enlist(target)
+        return True
+    # The same content may have several names: each gets a link of its own, and the scratch directory keeps the first.
+    temporary = scratch / _NAMED / item.name
+    os.link(source, temporary)
     wanted = Wanted(item.name, item.size_bytes, item.hashes, restrict=item.restrict)
     entry = store.index.get(item.name)
-    if (entry is not None and store.is_intact(entry)) or store.settle(wanted):
-        return
-    # The same content may have several names: each gets a link of its own, and the scratch directory keeps the first.
-    temporary = scratch / "one"
-    os.link(source, temporary)
-    store.accept(temporary, wanted, item.hashes, origin="bundle", url=item.url)
+    if entry is not None and store.is_intact(entry):
+        if entry.size_bytes == item.size_bytes and all(
+            item.hashes.get(name, value) == value for name, value in entry.hashes.items()
+        ):
+            return True
+        store.quarantine(temporary, "a bundle has this by that name")
+        return False
+    if not store.settle(wanted):
+        store.accept(temporary, wanted, item.hashes, origin="bundle", url=item.url)
+    return True
 
 
 def _header(name: str, size: int) -> bytes:
@@ -315,10 +343,10 @@ def _is_hex(text: str) -> bool:
     return all(letter in "0123456789abcdef" for letter in text)
 
 
-def _carried(items: Any, left_out: tuple[str, ...] = ()) -> Carried:
+def _carried(items: Iterable[Item], *, left_out: tuple[str, ...] = (), aside: tuple[str, ...] = ()) -> Carried:
     found = list(items)
     trees = sum(item.kind == _TREE for item in found)
-    return Carried(len(found) - trees, trees, sum(item.size_bytes for item in found), left_out)
+    return Carried(len(found) - trees, trees, sum(item.size_bytes for item in found), left_out, aside)
 
 
 def _refusal(file: Path, error: Exception) -> DistfileError:

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compatlayer.declaration.model import Layer, Target, Version
 from compatlayer.declaration.names import FILE_NAME
-from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.packages import Distfile, FetchMap, ResolvedPackage, SourceUri
 from compatlayer.mirror import hashes, resolved
-from compatlayer.resolver import root as resolver_root
+from compatlayer.progress import Monitor, StepStarted
 from compatlayer.selection import Selection, select
+
+if TYPE_CHECKING:
+    from compatlayer.gentoo.client import Worker
 
 NAME = re.compile(FILE_NAME)
 
@@ -75,7 +78,9 @@ class Wants:
     whole: bool = True
 
 
-def of_layer(layer: Layer, versions: Sequence[Version], targets: Sequence[Target], state: Path) -> Wants:
+def of_layer(
+    layer: Layer, versions: Sequence[Version], targets: Sequence[Target], state: Path, monitor: Monitor | None = None
+) -> Wants:
     """What the declared closures need: every combination of ``versions`` and ``targets``, resolved by one Portage.
 
     Raises ``ResolveError`` when Portage finds no way, ``HostError`` when the engine lacks something here.
@@ -90,8 +95,14 @@ def of_layer(layer: Layer, versions: Sequence[Version], targets: Sequence[Target
                 key = resolved.key(chosen, state)
                 maps = resolved.recall(state, part, key)
                 if maps is None:
+                    # Neither is needed as long as nothing changes, and both take their time.
+                    from compatlayer import resolver  # noqa: PLC0415
+                    from compatlayer.gentoo.client import Worker  # noqa: PLC0415
+
+                    if monitor is not None:
+                        monitor.tell(StepStarted(f"resolving {part}"))
                     worker = worker or closing.enter_context(Worker())
-                    root = resolver_root(chosen, state)
+                    root = resolver.root(chosen, state)
                     closure = worker.closure(root, chosen.atoms, system=chosen.engine.installs_system)
                     maps = worker.fetch_maps(root, closure.packages)
                     resolved.remember(state, part, key, maps)
@@ -114,6 +125,8 @@ def of_packages(part: str, config_root: Path, packages: Sequence[ResolvedPackage
     """What these packages of one part need, of perhaps many. Raises ``ResolveError`` when an ebuild is gone."""
     maps: tuple[FetchMap, ...] = ()
     if packages:
+        from compatlayer.gentoo.client import Worker  # noqa: PLC0415
+
         with Worker() as worker:
             maps = worker.fetch_maps(config_root, packages)
     return replace(collect([(part, (*maps, *extra))]), whole=False)

@@ -6,7 +6,9 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import requests
 
@@ -14,19 +16,35 @@ from compatlayer.errors import DistfileError
 from compatlayer.mirror import sources, transfer
 from compatlayer.mirror.distfiles import Wanted
 from compatlayer.mirror.fill import Got, Missing, Options
-from compatlayer.mirror.index import content_key
+from compatlayer.mirror.index import Index, content_key
 from compatlayer.mirror.schedule import Job, Queue
-from compatlayer.mirror.store import Store, cannot_write
+from compatlayer.mirror.store import cannot_write
 from compatlayer.mirror.transfer import Part, Stopped, TransferError
 from compatlayer.progress import Monitor, StepFinished, StepStarted, Transferred
 
 _TELL_EVERY_S = 0.2
 
 
+class Shelf(Protocol):
+    """Where files end up: the store, or a part of it."""
+
+    root: Path
+    incoming: Path
+    index: Index
+
+    def settle(self, wanted: Wanted) -> bool:
+        """Whether it holds the file after all."""
+        ...
+
+    def accept(self, temporary: Path, wanted: Wanted, digests: Mapping[str, str], *, origin: str, url: str) -> object:
+        """Take a file whose hashes are right."""
+        ...
+
+
 class Fetching:
     """One run of the threads: ``got`` and ``missing`` are complete when ``run`` has returned."""
 
-    def __init__(self, store: Store, absent: Sequence[Wanted], options: Options, monitor: Monitor) -> None:
+    def __init__(self, store: Shelf, absent: Sequence[Wanted], options: Options, monitor: Monitor) -> None:
         self.store, self.options, self.monitor = store, options, monitor
         self.own = sources.own_mirrors(options.names if options.network else {}, options.directories)
         self.got: list[Got] = []
@@ -35,6 +53,7 @@ class Fetching:
         self.bytes_total = sum(wanted.size_bytes for wanted in absent)
         self.bytes_done = 0
         self.last_name = ""
+        self._active: dict[str, None] = {}
         self.total = len(absent)
         self._lock = threading.Lock()
         # Of files with the same content one is fetched, the others become links to it.
@@ -76,7 +95,9 @@ class Fetching:
     def _tell(self) -> None:
         with self._lock:
             done = len(self.got) + len(self.missing)
-            event = Transferred(self.last_name, done, self.total, self.bytes_done, self.bytes_total)
+            # The one that has been coming in longest is the one that somebody waits for.
+            name = next(iter(self._active), self.last_name)
+            event = Transferred(name, done, self.total, self.bytes_done, self.bytes_total)
         self.monitor.tell(event)
 
     def _work(self) -> None:
@@ -135,6 +156,8 @@ class Fetching:
             job.next_source()
             self._go_on(job)
             return None, None
+        with self._lock:
+            self._active[wanted.name] = None
         try:
             return True, transfer.get(session, source.url, part, wanted, self.options.patience, self._received)
         except TransferError as error:
@@ -144,6 +167,9 @@ class Fetching:
             if transfer.is_full(error):
                 part.discard()  # makes a little room, so that the index can still be written
             raise
+        finally:
+            with self._lock:
+                self._active.pop(wanted.name, None)
 
     def _failed(self, job: Job, error: TransferError) -> None:
         """Decide whether the same source is tried again, and when."""

@@ -58,8 +58,9 @@ class Missing:
         if not self.attempts and not self.network:
             return "it is not in the mirror, and nothing is fetched"
         if not self.attempts:
-            return BY_HAND if self.wanted.restrict.fetch else NO_SOURCE
-        return "\n".join(f"{attempt.url}: {attempt.reason}" for attempt in self.attempts)
+            named = ", ".join(uri.uri for uri in self.wanted.uris)
+            return BY_HAND if self.wanted.restrict.fetch else NO_SOURCE.format(named=named or "nothing")
+        return "\n".join(_said(attempt) for attempt in self.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,12 @@ class Filled:
 
 
 BY_HAND = "RESTRICT=fetch: get it by hand, and say where it is with `mirror fill --from DIR`"
-NO_SOURCE = "no source is known: its mirror:// name means nothing here, and no upstream is named"
+NO_SOURCE = "no source is known: its ebuild names {named}; what mirror:// means is said in layer.yaml, below mirrors"
+
+
+def _said(attempt: Attempt) -> str:
+    times = f" ({attempt.times} times)" if attempt.times > 1 else ""
+    return f"{attempt.url}: {attempt.reason}{times}"
 
 
 def fill(store: Store, wants: Wants, options: Options, monitor: Monitor) -> Filled:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from compatlayer.mirror.distfiles import Wanted
@@ -54,11 +54,12 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one source said: its URL, its origin, and why the file did not come from there."""
+    """What one source said: its URL, its origin, why the file did not come from there, and how many times it said that."""
 
     url: str
     origin: str
     reason: str
+    times: int = 1
 
 
 @dataclass(slots=True)
@@ -78,10 +79,11 @@ class Job:
         return urlsplit(self.sources[0].url).netloc if self.sources and self.settled else ""
 
     def note(self, reason: str) -> None:
-        """Remember why the present source failed this time; the same reason again is not repeated."""
+        """Remember why the present source failed this time; the same reason again is only counted."""
         attempt = Attempt(self.sources[0].url, self.sources[0].origin, reason)
-        if not self.attempts or self.attempts[-1] != attempt:
-            self.attempts.append(attempt)
+        if self.attempts and self.attempts[-1] == replace(attempt, times=self.attempts[-1].times):
+            attempt = replace(attempt, times=self.attempts.pop().times + 1)
+        self.attempts.append(attempt)
 
     def next_source(self) -> None:
         """Give the present source up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +77,15 @@ class Server:
         return _CONFIGURATION.format(run=_escaped(self.run), root=_escaped(self.store), listen=self.listen, shown=self.listen)
 
 
-def serve(store: Store, server: Server) -> None:
-    """Become nginx; does not return. Raises ``DistfileError`` for an unverified store, ``ProgramError`` without nginx."""
-    refuse_unverified(store)
+def serve(store: Store, server: Server, announce: Callable[[int], None]) -> None:
+    """Become nginx; does not return. ``announce`` is told how many files are served, just before.
+
+    Raises ``DistfileError`` for an unverified store, ``ProgramError`` without nginx.
+    """
+    files = refuse_unverified(store)
     configuration = write_configuration(server)
     store.index.close()
+    announce(files)
     # nginx opens its compiled-in log before it has read any configuration, unless it is told otherwise.
     process.become(["nginx", "-e", "stderr", "-p", server.run, "-c", configuration], env=process.base_environment())
 

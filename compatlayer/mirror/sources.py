@@ -22,8 +22,10 @@ log = logging.getLogger(__name__)
 
 OWN = "local"
 OWN_MIRROR, UPSTREAM, DIRECTORY = "own mirror", "upstream", "directory"
-_LAYOUT_TIMEOUT_S = (10.0, 20.0)
-_LAYOUT_BYTES = 1 << 16
+# Where a mirror keeps git bundles of ebuild trees, beside its distfiles, and what it says of them there.
+TREES, MANIFEST = "trees", "Manifest"
+_SMALL_TIMEOUT_S = (10.0, 20.0)
+_SMALL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +89,34 @@ def _own_mirror(url: str) -> OwnMirror:
         below = path / "distfiles"
         path = below if below.is_dir() else path
         return OwnMirror(path.as_uri(), _local_layouts(path))
-    import requests  # noqa: PLC0415  (a tenth of a second that a full mirror need not pay)
-
     base = f"{url}/distfiles"
     try:
-        with requests.get(f"{base}/{layout.FILE}", timeout=_LAYOUT_TIMEOUT_S, stream=True) as answer:
-            answer.raise_for_status()
-            text = answer.raw.read(_LAYOUT_BYTES, decode_content=True).decode("utf-8", "replace")
-        return OwnMirror(base, layout.parse(text))
-    except (requests.RequestException, OSError, ValueError) as error:
+        return OwnMirror(base, layout.parse(_small_text(f"{base}/{layout.FILE}")))
+    except (OSError, ValueError) as error:
         log.info("%s does not say how it is laid out, so it is taken for flat: %s", base, error)
         return OwnMirror(base)
+
+
+def own_trees(names: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """What our own mirrors say of the ebuild trees they hold: the URL of the directory, and the text of its Manifest."""
+    for url in names.get(OWN, ()):
+        base = f"{url.rstrip('/')}/{TREES}"
+        try:
+            yield base, _small_text(f"{base}/{MANIFEST}")
+        except (OSError, ValueError) as error:
+            log.info("%s holds no ebuild trees: %s", url, error)
+
+
+def _small_text(url: str) -> str:
+    """A small file of a mirror. Raises ``OSError``, of which the errors of requests are a kind, or ``ValueError``."""
+    if urlsplit(url).scheme == "file":
+        with file_path(url).open("rb") as stream:
+            return stream.read(_SMALL_BYTES).decode("utf-8", "replace")
+    import requests  # noqa: PLC0415  (a tenth of a second that a full mirror need not pay)
+
+    with requests.get(url, timeout=_SMALL_TIMEOUT_S, stream=True) as answer:
+        answer.raise_for_status()
+        return bytes(answer.raw.read(_SMALL_BYTES, decode_content=True)).decode("utf-8", "replace")
 
 
 def _local_layouts(path: Path) -> tuple[Layout, ...]:

@@ -13,6 +13,7 @@ A name below ``distfiles`` or ``private`` appears by a rename or link of a file 
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -24,8 +25,8 @@ from typing import Self
 
 from compatlayer import lock
 from compatlayer.errors import DistfileError
-from compatlayer.journal import write_atomically
-from compatlayer.mirror import hashes, layout
+from compatlayer.journal import fsync_directory, write_atomically
+from compatlayer.mirror import hashes, index, layout
 from compatlayer.mirror.distfiles import NAME, Restrictions, Wanted
 from compatlayer.mirror.index import Entry, Index, content_key, now_utc
 
@@ -50,7 +51,7 @@ class Store:
                     write_atomically(file, layout.TEXT.encode())
         except OSError as error:
             raise cannot_write(self.root, error) from error
-        self.index = Index(self.root / "index.sqlite")
+        self.index = Index(self.root / index.FILE)
 
     def __enter__(self) -> Self:
         return self
@@ -99,14 +100,15 @@ class Store:
         """Make the store hold ``wanted`` from what lies in it already; True when that worked.
 
         A file that the index does not know, or that was touched, is hashed; one in the other area is moved; one of the same
-        content gets a second name. What is not what it should be goes to quarantine.
+        content gets a second name. What is not what it should be goes to quarantine; what lies there and is right comes back: a
+        Manifest may mean another file than the last one did.
         """
         hashed = layout.OURS.path(wanted.name)
         areas = (PRIVATE, PUBLIC) if wanted.restrict.mirror else (PUBLIC, PRIVATE)
         for path in (f"{self.root}/{area}/{name}" for area in areas for name in (hashed, wanted.name)):
             if os.path.lexists(path) and self._adopt(Path(path), wanted, self.index.get(wanted.name)):
                 return True
-        return self._link_same_content(wanted)
+        return self._link_same_content(wanted) or self._rescue(wanted)
 
     def accept(self, temporary: Path, wanted: Wanted, digests: Mapping[str, str], *, origin: str, url: str) -> Entry:
         """Bring a file to the disk, then give it its name. ``digests`` are all of ``wanted.hashes``, computed by the caller.
@@ -207,6 +209,17 @@ class Store:
             stray.unlink(missing_ok=True)
         return True
 
+    def _rescue(self, wanted: Wanted) -> bool:
+        for path in sorted(self.quarantined.glob(f"{glob.escape(wanted.name[:180])}.*")):
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size != wanted.size_bytes:
+                continue
+            size, digests = hashes.of_file(path, wanted.hashes)
+            if hashes.difference(size, digests, wanted.size_bytes, wanted.hashes) is None:
+                self.accept(path, wanted, digests, origin="found in the store", url="")
+                return True
+        return False
+
     def _link_same_content(self, wanted: Wanted) -> bool:
         for entry in self.index.with_content(content_key(wanted.size_bytes, wanted.hashes)):
             if entry.name == wanted.name:
@@ -240,15 +253,6 @@ def cannot_write(path: Path, error: OSError) -> DistfileError:
             hint="make room, or put the state directory elsewhere with --state; then run the same command again",
         )
     return DistfileError(f"the mirror at {path} cannot be written", cause=str(error), hint="check its owner and permissions")
-
-
-def fsync_directory(path: Path) -> None:
-    """Make a directory's names survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def is_name(name: str) -> bool:

@@ -94,7 +94,9 @@ def missing_document(one: Missing) -> dict[str, object]:
         "name": one.wanted.name,
         "needed_by": [{"part": need.part, "package": need.package} for need in one.wanted.needs],
         "reason": one.reason,
-        "attempts": [{"url": each.url, "origin": each.origin, "reason": each.reason} for each in one.attempts],
+        "attempts": [
+            {"url": each.url, "origin": each.origin, "reason": each.reason, "times": each.times} for each in one.attempts
+        ],
     }
 
 
@@ -115,6 +117,7 @@ def _verified_text(result: Verified, paint: Paint) -> str:
     said = f"{count(result.files, 'file')} verified, {size(result.bytes)} in {clock(result.elapsed_s)} ({rate}/s)"
     if result.damage:
         said += f", {count(len(result.damage), 'file')} damaged"
+    lines += [f"{paint.bad('lost')}  trees/{name}: no declared version pins it\n" for name in result.lost]
     if result.repaired is not None:
         said += f", {len(result.repaired.got)} repaired"
     return "".join(lines) + said + "\n"
@@ -132,6 +135,7 @@ def _verified_json(result: Verified, _paint: Paint) -> str:
             ],
             "repaired": [one.name for one in repaired.got] if repaired else [],
             "missing": [missing_document(one) for one in repaired.missing] if repaired else [],
+            "lost_trees": list(result.lost),
             "elapsed_s": round(result.elapsed_s, 3),
         }
     )
@@ -142,6 +146,7 @@ def _status_text(result: Status, paint: Paint) -> str:
     for wanted in result.missing:
         who = ", ".join(dict.fromkeys(need.package for need in wanted.needs))
         lines.append(f"{paint.bad('missing')}  {printable(wanted.name)} (for {who})\n")
+    lines += [f"{paint.bad('missing')}  trees/{name}\n" for name in result.trees.missing]
     lines += [
         f"{paint.doubtful('sole copy')}  {printable(entry.name)}: gone upstream, as of {entry.probed_at_utc}\n"
         for entry in result.sole_copies
@@ -153,11 +158,16 @@ def _status_text(result: Status, paint: Paint) -> str:
     ]
     for one in result.unneeded:
         due = "prune would delete it" if one.is_due else f"kept for {result.grace_days} days"
-        lines.append(f"{paint.faint('unneeded')}  {printable(one.entry.name)}: since {one.since_utc}, {due}\n")
+        lines.append(f"{paint.faint('unneeded')}  {printable(one.name)}: since {one.since_utc}, {due}\n")
+    for kept in result.kept:
+        word, why = ("kept", "only") if kept.entry else ("not held", "not declared any more, but")
+        lines.append(f"{paint.faint(word)}  {printable(kept.name)}: {why} for {_some(kept.revisions)}\n")
+    trees = len(result.trees.held) + len(result.trees.missing)
     held_bytes = sum(entry.size_bytes for entry in result.held)
     said = [
         f"{len(result.held)} of {count(len(result.wants.files), 'source file')} held ({size(held_bytes)})",
-        f"{len(result.missing)} missing",
+        *([f"{len(result.trees.held)} of {count(trees, 'ebuild tree')}"] if trees else []),
+        f"{len(result.missing) + len(result.trees.missing)} missing",
         f"{len(result.sole_copies)} sole {'copy' if len(result.sole_copies) == 1 else 'copies'}",
         f"{len(result.unneeded)} unneeded",
     ]
@@ -166,6 +176,12 @@ def _status_text(result: Status, paint: Paint) -> str:
     if not result.probed:
         said.append("upstream not asked (--probe)")
     return "".join(lines) + ", ".join(said) + "\n"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return printable(", ".join(names[:3]) + more)
 
 
 def _status_json(result: Status, _paint: Paint) -> str:
@@ -178,8 +194,9 @@ def _status_json(result: Status, _paint: Paint) -> str:
                 for one in result.missing
             ],
             "sole_copies": [one.name for one in result.sole_copies],
-            "unneeded": [{"name": one.entry.name, "since_utc": one.since_utc, "due": one.is_due} for one in result.unneeded],
-            "kept": [one.name for one in result.kept],
+            "unneeded": [{"name": one.name, "since_utc": one.since_utc, "due": one.is_due} for one in result.unneeded],
+            "kept": [{"name": one.name, "held": one.entry is not None, "revisions": list(one.revisions)} for one in result.kept],
+            "trees": {"held": list(result.trees.held), "missing": list(result.trees.missing)},
             "probed": result.probed,
         }
     )
@@ -201,7 +218,7 @@ def _held(entry: Entry, result: Status) -> dict[str, object]:
 
 def _pruned_text(found: Status, freed_bytes: int | None, paint: Paint) -> str:
     word = "would delete" if freed_bytes is None else "deleted"
-    lines = [f"{paint.doubtful(word)}  {printable(one.entry.name)}: not needed since {one.since_utc}\n" for one in found.due]
+    lines = [f"{paint.doubtful(word)}  {printable(one.name)}: not needed since {one.since_utc}\n" for one in found.due]
     lines += [f"{paint.doubtful(word)}  {printable(path.name)}: left in {path.parent.name}\n" for path in found.leftovers]
     number = len(found.due) + len(found.leftovers)
     waiting = len(found.unneeded) - len(found.due)
@@ -209,7 +226,7 @@ def _pruned_text(found: Status, freed_bytes: int | None, paint: Paint) -> str:
     if freed_bytes is not None:
         said += f", {size(freed_bytes)}"
     elif number:
-        said += f", {size(sum(one.entry.size_bytes for one in found.due))}; --yes deletes"
+        said += f", {size(sum(one.size_bytes for one in found.due))}; --yes deletes"
     if waiting:
         said += f"; {count(waiting, 'unneeded file')} within {found.grace_days} days of grace"
     return "".join(lines) + said + "\n"
@@ -219,7 +236,7 @@ def _pruned_json(found: Status, freed_bytes: int | None, _paint: Paint) -> str:
     return to_json(
         {
             "deleted": freed_bytes is not None,
-            "files": [{"name": one.entry.name, "since_utc": one.since_utc} for one in found.due],
+            "files": [{"name": one.name, "since_utc": one.since_utc} for one in found.due],
             "leftovers": [str(path) for path in found.leftovers],
             "freed_bytes": freed_bytes,
             "grace_days": found.grace_days,
@@ -229,13 +246,21 @@ def _pruned_json(found: Status, freed_bytes: int | None, _paint: Paint) -> str:
 
 def _carried_text(verb: str, result: Carried, paint: Paint) -> str:
     lines = [f"{paint.doubtful('left out')}  {printable(name)}: RESTRICT keeps it off mirrors\n" for name in result.left_out]
+    lines += [f"{paint.doubtful('put aside')}  {printable(name)}: the mirror has another by that name\n" for name in result.aside]
     trees = f", {count(result.trees, 'ebuild tree')}" if result.trees else ""
     return "".join(lines) + f"{verb} {count(result.files, 'source file')}{trees}, {size(result.bytes)}\n"
 
 
 def _carried_json(verb: str, result: Carried, _paint: Paint) -> str:
     return to_json(
-        {"did": verb, "files": result.files, "trees": result.trees, "bytes": result.bytes, "left_out": list(result.left_out)}
+        {
+            "did": verb,
+            "files": result.files,
+            "trees": result.trees,
+            "bytes": result.bytes,
+            "left_out": list(result.left_out),
+            "aside": list(result.aside),
+        }
     )
 
 

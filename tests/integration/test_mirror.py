@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from compatlayer.mirror import layout
 from tests import misbehaving_server as bad
 from tests.ebuild_repository import TinyRepository, write_root
 from tests.misbehaving_server import MisbehavingServer
-from tests.tiny_layer import TinyLayer, tiny_layer, wait_for
+from tests.tiny_layer import TARGET, TinyLayer, tiny_layer, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
 
@@ -273,6 +274,57 @@ def test_the_command_line_fills_verifies_repairs_and_prunes(layer: TinyLayer, up
     assert "deleted  two-1.data" in layer.run("mirror", "prune", "--grace", "0", "--yes").out
     assert not (layer.state / "mirror" / "distfiles" / "two-1.data").exists()
     assert layer.run("mirror", "status").out.startswith("1 of 1 source file held")
+
+
+REPOSITORIES = """\
+repositories:
+  test: {backend: ostree, path: repositories/test}
+  production: {backend: ostree, path: repositories/production}
+gates: {}
+"""
+
+
+@pytest.mark.userns
+def test_what_a_published_revision_was_built_from_is_kept_whatever_is_declared_later(
+    layer: TinyLayer, upstream: MisbehavingServer
+) -> None:
+    """From the published tree itself: that its version is not declared any more changes nothing."""
+    publish(layer.repository, upstream, "app-misc/one-1")
+    publish(layer.repository, upstream, "app-misc/two-1")
+    publish(layer.repository, upstream, "app-misc/three-1")
+    layer.declare("app-misc/one", "app-misc/two", more=REPOSITORIES)
+    layer.install()
+    layer.run("publish")
+    layer.run("promote")
+    layer.declare("app-misc/two", "app-misc/three", more=REPOSITORIES)
+    layer.run("mirror", "fill")
+    assert "kept  one-1.data: only for test:1 of 2026.11" in layer.run("mirror", "status").out
+    (layer.root / "layer.yaml").write_text((layer.root / "layer.yaml").read_text().replace('"2026.11":', '"2027.02":'))
+    kept = layer.run("--format", "json", "mirror", "status").document["kept"]
+    part = f"2026.11/{TARGET.name}"
+    assert kept == [{"name": "one-1.data", "held": True, "revisions": [f"test:1 of {part}", f"production:1 of {part}"]}]
+    layer.run("mirror", "prune", "--grace", "0", "--yes")
+    assert (layer.state / "mirror" / "distfiles" / "one-1.data").exists()
+
+    shutil.rmtree(layer.root / "repositories")
+    assert "deleted  one-1.data" in layer.run("mirror", "prune", "--grace", "0", "--yes").out
+    assert sorted(path.name for path in (layer.state / "mirror" / "distfiles").glob("*.data")) == ["three-1.data", "two-1.data"]
+
+
+@pytest.mark.userns
+def test_nothing_is_pruned_while_a_published_revision_does_not_say_what_it_was_built_from(
+    layer: TinyLayer, upstream: MisbehavingServer
+) -> None:
+    publish(layer.repository, upstream, "app-misc/one-1")
+    layer.declare("app-misc/one", more=REPOSITORIES)
+    layer.install()
+    (layer.upper / "var/db/pkg/app-misc/one-1/environment.bz2").write_bytes(b"no archive")
+    assert "warning: it cannot be told what test:1 of" in layer.run("publish").err
+    layer.package("app-misc/other-1")
+    layer.declare("app-misc/other", more=REPOSITORIES)
+    refused = layer.run("mirror", "prune", "--grace", "0", "--yes", code=6)
+    assert "var/db/pkg/app-misc/one-1/environment.bz2: Invalid data stream" in refused.err
+    assert (layer.state / "mirror" / "distfiles" / "one-1.data").exists()
 
 
 def test_status_asks_upstream_only_when_told_and_names_sole_copies(layer: TinyLayer, upstream: MisbehavingServer) -> None:

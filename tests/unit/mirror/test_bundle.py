@@ -20,6 +20,7 @@ from compatlayer.mirror.bundle import export_bundle, import_bundle
 from compatlayer.mirror.distfiles import Restrictions
 from compatlayer.mirror.fill import fill
 from compatlayer.mirror.store import Store
+from compatlayer.mirror.tree_bundles import TreeBundles
 from compatlayer.progress import Monitor
 from tests.mirror_values import QUICK, digests, only_verified, wanted, wants
 
@@ -38,6 +39,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "mirror") as store:
         assert not fill(store, wants(*files), QUICK, Monitor()).missing
         (store.trees / "gentoo-0123.bundle").write_bytes(b"# v2 git bundle\n")
+        TreeBundles(store).enlist(store.trees / "gentoo-0123.bundle")
         yield store
 
 
@@ -74,6 +76,31 @@ def test_what_was_exported_is_what_is_imported(store: Store, target: Store, file
     assert entry.origin == "bundle"
     assert entry.hashes == store.index.entries()["one.tar"].hashes
     assert import_bundle(target, file, Monitor()) == carried, "a second import changes nothing"
+
+
+def test_another_content_by_the_same_name_is_put_aside_until_a_manifest_wants_it(
+    store: Store, target: Store, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "newer").write_bytes(b"newer")
+    ours = wanted("two.tar", b"newer", (tmp_path / "newer").as_uri())
+    fill(target, wants(ours), QUICK, Monitor())
+    assert import_bundle(target, file, Monitor()).aside == ("two.tar",)
+    assert target.path("two.tar", Restrictions()).read_bytes() == b"newer"
+    assert [path.read_bytes() for path in target.quarantined.iterdir()] == [CONTENTS["two.tar"]]
+
+    theirs = wanted("two.tar", CONTENTS["two.tar"], "file:///nowhere")
+    assert not fill(target, wants(theirs), QUICK, Monitor()).missing
+    assert target.path("two.tar", Restrictions()).read_bytes() == CONTENTS["two.tar"]
+    assert [path.read_bytes() for path in target.quarantined.iterdir()] == [b"newer"]
+    only_verified(target)
+
+
+def test_an_import_that_was_killed_leaves_nothing_for_ever(target: Store, file: Path) -> None:
+    left = target.incoming / "import-x1" / "named"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"half")
+    import_bundle(target, file, Monitor())
+    assert not list(target.incoming.iterdir())
 
 
 def test_equal_content_travels_once_and_stays_one_file(target: Store, file: Path) -> None:

@@ -23,7 +23,7 @@ from compatlayer.mirror.sources import OwnMirror, Source
 from compatlayer.mirror.store import Store
 from compatlayer.mirror.transfer import retry_after_s
 from compatlayer.progress import Monitor
-from tests.mirror_values import FREE, PART, QUICK, digests, only_verified, wanted, wants
+from tests.mirror_values import FREE, QUICK, digests, only_verified, wanted, wants
 
 ALL = hashes.available()
 
@@ -216,7 +216,7 @@ class TestPruning:
     def test_a_file_is_due_when_nobody_has_needed_it_for_the_grace_period(self, store: Store, directory: Path) -> None:
         fill(store, here(directory, "a.tar", "b.tar"), QUICK, Monitor())
         first = looking.look(store, here(directory, "a.tar"), now=self.NOW)
-        assert [(one.entry.name, one.is_due) for one in first.unneeded] == [("b.tar", False)]
+        assert [(one.name, one.is_due) for one in first.unneeded] == [("b.tar", False)]
         assert looking.look(store, here(directory, "a.tar"), now=self.NOW + timedelta(days=29)).due == ()
         late = looking.look(store, here(directory, "a.tar"), now=self.NOW + timedelta(days=30))
         assert looking.prune(store, late) == len("b.tar")
@@ -230,12 +230,17 @@ class TestPruning:
 
     def test_what_a_published_revision_needs_stays_until_it_is_let_go(self, store: Store, directory: Path) -> None:
         fill(store, here(directory, "a.tar", "b.tar"), QUICK, Monitor())
-        store.index.keep_part("revision 1", PART)
-        found = looking.look(store, here(directory, "a.tar"), grace_days=0, now=self.NOW)
-        assert [entry.name for entry in found.kept] == ["b.tar"]
+        store.index.keep("root", ["b.tar", "c.tar"])
+        found = looking.look(
+            store, here(directory, "a.tar"), revisions={"root": ("test:1", "production:1")}, grace_days=0, now=self.NOW
+        )
+        assert [(one.name, one.entry is not None, one.revisions) for one in found.kept] == [
+            ("b.tar", True, ("test:1", "production:1")),
+            ("c.tar", False, ("test:1", "production:1")),
+        ]
         assert not found.due
-        store.index.let_go("revision 1")
-        assert [one.entry.name for one in looking.look(store, here(directory, "a.tar"), grace_days=0).due] == ["b.tar"]
+        store.index.let_go("root")
+        assert [one.name for one in looking.look(store, here(directory, "a.tar"), grace_days=0).due] == ["b.tar"]
 
     def test_a_file_that_got_a_need_after_the_look_is_not_deleted(self, store: Store, directory: Path) -> None:
         fill(store, here(directory, "a.tar", "b.tar"), QUICK, Monitor())
@@ -287,7 +292,7 @@ class TestStore:
         assert [(one.name, one.what) for one in found.damage] == [("a.tar", "missing")]
         with pytest.raises(DistfileError, match="not verified"):
             check.refuse_unverified(store)
-        assert check.repair(store, found, Wants(), QUICK, Monitor()).is_whole
+        assert check.repair(store, found, (), Wants, QUICK, Monitor()).is_whole
         assert check.refuse_unverified(store) == 2
 
 
