@@ -10,12 +10,18 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from compatlayer import converge, process, resolver, trees
+from compatlayer.binaries.choose import Choice
+from compatlayer.binaries.identities import Identities
+from compatlayer.binaries.provide import Provision, Stores, providing
 from compatlayer.closures import resolve
 from compatlayer.converge import Places, Work
+from compatlayer.converge.record import trees_of
 from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
 from compatlayer.engine import host as machine
 from compatlayer.engine import native
@@ -52,12 +58,15 @@ class Options:
     remove_unneeded: bool = False
     bind: bool = True
     jobs: int | None = None
+    stores: Stores | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an install did. ``outcome`` is None when there was nothing to do and Ansible was not started; ``steps`` are those that
-    came before, once in the life of a prefix.
+    """What an install did. ``outcome`` is None when there was nothing to do and Ansible was not started.
+
+    ``steps`` are those that came before, once in the life of a prefix. ``provision`` says what came from stores of binary
+    packages, and what went there; None when none was used.
     """
 
     part: Part
@@ -68,6 +77,18 @@ class Result:
     stage_directory: Path
     run_directory: Path | None
     steps: tuple[Step, ...] = ()
+    provision: Provision | None = None
+
+    @property
+    def origins(self) -> tuple[Choice, ...]:
+        """Where each merged package came from in the end: Portage may build one although its binary package lay ready."""
+        if self.provision is None:
+            return ()
+        merged = {str(one["cpv"]) for one in self.outcome.packages if one.get("binary")} if self.outcome else set()
+        return tuple(
+            choice if choice.entry is None or choice.cpv in merged else Choice(choice.cpv, None, "", "Portage did not take it")
+            for choice in self.provision.choices
+        )
 
 
 def prepare(
@@ -126,7 +147,6 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     afterwards is not what was planned.
     """
     began = time.monotonic()
-    how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
     part = layer.part(version, target)
     if version.engine is EngineName.NATIVE:
         raise native.refusal(part)
@@ -136,7 +156,7 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     with stage.lock(f"install of {part}"):
         if options.offline:
             require_trees(version, state)
-        steps = _bootstrap(select(layer, version, target), stage, state, how, monitor)
+        steps = _bootstrap(select(layer, version, target), stage, state, options, monitor)
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
         expected = converge.stamp(work, stage, bind=options.bind)
         if work.plan.is_empty and not options.full and converge.is_converged(stage, expected):
@@ -145,21 +165,18 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
         machine.require(work.chosen.host)
         run_directory = converge.begin_run(state, "install", str(part).replace("/", "-"))
         monitor.tell(Note(f"log: {run_directory / 'logs'}"))
-        builds = [action.comparison.package.id.cpv for action in work.plan if action.kind.builds]
-        if builds:
-            monitor.tell(PackagesPlanned(tuple(builds)))
-        stage.journal.record("install", run=str(run_directory), packages=builds)
         places = Places(state.absolute(), run_directory, str(part).replace("/", "-"))
-        supply(work, set(builds), state, monitor, network=not options.offline)
-        outcome = converge.converge(work, stage, places, how, monitor)
+        with _binaries(work, stage, places, options, monitor) as provision:
+            outcome = _carry_out(work, stage, places, options, provision, monitor)
         _refuse_divergence(work, installed(stage, bind=options.bind), run_directory)
         converge.remember(stage, converge.stamp(work, stage, bind=options.bind))
         stage.journal.clear()
         elapsed_s = time.monotonic() - began
-        return Result(part, work.plan, outcome, len(work.closure.packages), elapsed_s, stage.directory, run_directory, steps)
+        done = (elapsed_s, stage.directory, run_directory, steps, provision)
+        return Result(part, work.plan, outcome, len(work.closure.packages), *done)
 
 
-def _bootstrap(chosen: Selection, stage: Stage, state: Path, how: converge.Options, monitor: Monitor) -> tuple[Step, ...]:
+def _bootstrap(chosen: Selection, stage: Stage, state: Path, options: Options, monitor: Monitor) -> tuple[Step, ...]:
     """Make the part able to emerge, where it is not; the steps that were done. Hold the stage's lock.
 
     The journal names the run, and is cleared when the last step is done: until then the next run goes on with what is left.
@@ -178,9 +195,10 @@ def _bootstrap(chosen: Selection, stage: Stage, state: Path, how: converge.Optio
         distfiles.collect([(str(chosen.part), [distfiles.engine_sources(chosen)])]),
         state,
         monitor,
-        network=not how.offline,
+        network=not options.offline,
     )
     places = Places(state.absolute(), run_directory, part)
+    how = converge.Options(offline=options.offline, bind=options.bind, jobs=options.jobs)
     converge.bootstrap(chosen, steps, stage, places, how, monitor)
     left = pending(chosen, stage)
     if left or chosen.engine.python(resolver.stage_trees(stage)) is None:
@@ -190,6 +208,42 @@ def _bootstrap(chosen: Selection, stage: Stage, state: Path, how: converge.Optio
         )
     stage.journal.clear()
     return steps
+
+
+@contextmanager
+def _binaries(work: Work, stage: Stage, places: Places, options: Options, monitor: Monitor) -> Iterator[Provision | None]:
+    """What stores have for this plan, laid out; what is built meanwhile goes there."""
+    if options.stores is None or not any(action.kind.builds for action in work.plan):
+        yield None
+        return
+    if work.chosen.engine.own_portage:
+        # Its compiler and all else that every build rests on are packages of the prefix, which no ebuild names.
+        monitor.tell(Note(f"binary packages are neither used nor stored with engine '{work.chosen.engine.name}'"))
+        yield None
+        return
+    identities = Identities(stage.directory, trees_of(stage, bound=options.bind))
+    with providing(options.stores, work, identities, places, monitor, bound=options.bind) as provision:
+        yield provision
+
+
+def _carry_out(
+    work: Work, stage: Stage, places: Places, options: Options, provision: Provision | None, monitor: Monitor
+) -> Outcome:
+    """Fetch the sources of what is to be built, and converge."""
+    merged = [action.comparison.package.id.cpv for action in work.plan if action.kind.builds]
+    taken = provision.taken if provision else frozenset()
+    if merged:
+        monitor.tell(PackagesPlanned(tuple(merged), tuple(cpv for cpv in merged if cpv in taken)))
+    stage.journal.record("install", run=str(places.run), packages=merged)
+    supply(work, set(merged) - taken, places.state, monitor, network=not options.offline)
+    how = converge.Options(
+        offline=options.offline,
+        bind=options.bind,
+        jobs=options.jobs,
+        binaries=taken if provision else None,
+        keep_binaries=options.stores is not None and options.stores.own is not None,
+    )
+    return converge.converge(work, stage, places, how, monitor)
 
 
 def supply(work: Work, builds: set[str], state: Path, monitor: Monitor, *, network: bool = True) -> None:

@@ -181,7 +181,7 @@ class _Reader:
             if event["event"] == "phase":
                 self.tell(PackagePhase(package, str(event["phase"]), done, total))
             elif event["event"] == "finished":
-                self.tell(PackageFinished(package, done, total, float(event["elapsed_s"])))
+                self.tell(PackageFinished(package, done, total, float(event["elapsed_s"]), event.get("binary") is True))
         except (ValueError, KeyError, TypeError):
             log.debug("not a progress line: %r", line)
 

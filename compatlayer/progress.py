@@ -32,11 +32,12 @@ class StepFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class PackagesPlanned(Event):
-    """The packages (``category/name-version``) that this run is going to build, so that its end can be estimated. Tell
-    it once.
+    """The packages (``category/name-version``) that this run is going to merge, so that its end can be estimated; those in
+    ``binaries`` come from binary packages, the others are built. Tell it once.
     """
 
     packages: tuple[str, ...]
+    binaries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,16 @@ class PackagePhase(Event):
 
 @dataclass(frozen=True, slots=True)
 class PackageFinished(Event):
-    """A package was merged or unmerged; ``done`` of ``total`` are finished, this one after ``elapsed_s`` seconds."""
+    """A package was merged or unmerged; ``done`` of ``total`` are finished, this one after ``elapsed_s`` seconds.
+
+    ``binary``: it was merged from a binary package.
+    """
 
     package: str
     done: int
     total: int
     elapsed_s: float
+    binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

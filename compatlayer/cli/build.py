@@ -8,6 +8,9 @@ from pathlib import Path
 import click
 
 from compatlayer.cli.context import Session, global_options
+from compatlayer.errors import UsageError
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -39,20 +42,48 @@ def plan() -> int:
 @click.option("--full", is_flag=True, help="Run every role, even if nothing seems to have changed.")
 @click.option("--remove-unneeded", is_flag=True, help="Remove packages that nothing needs any more.")
 @click.option("--no-bind", is_flag=True, help="Build straight into the prefix, which must be writable here.")
+@click.option("--binaries", multiple=True, metavar="DIR|URL", help="Take binary packages from this store as well (repeatable).")
+@click.option("--no-binaries", is_flag=True, help="Build everything from source, and store nothing.")
+@click.option(
+    "--key",
+    type=_FILE,
+    metavar="FILE",
+    help="The private key to sign what is stored (default: $COMPATLAYER_SIGNING_KEY, or our own).",
+)
 @click.option("-j", "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Packages at once (default: processors).")
 @global_options
-def install(over: str | None, offline: bool, full: bool, remove_unneeded: bool, no_bind: bool, jobs: int | None) -> int:
+def install(
+    over: str | None,
+    offline: bool,
+    full: bool,
+    remove_unneeded: bool,
+    no_bind: bool,
+    binaries: tuple[str, ...],
+    no_binaries: bool,
+    key: Path | None,
+    jobs: int | None,
+) -> int:
     """Converge the stage to the declaration.
 
     Can be stopped at any time and started again; a second run finds nothing to do.
     """
     from compatlayer import install as installing  # noqa: PLC0415
+    from compatlayer.cli import stores  # noqa: PLC0415
     from compatlayer.report import results  # noqa: PLC0415
 
     session = Session(results.RENDERERS)
+    if binaries and no_binaries:
+        raise UsageError("--binaries and --no-binaries exclude each other")
     lower, base = _standing_on(session, over) if over else (None, None)
     options = installing.Options(
-        over=lower, base=base, offline=offline, full=full, remove_unneeded=remove_unneeded, bind=not no_bind, jobs=jobs
+        over=lower,
+        base=base,
+        offline=offline,
+        full=full,
+        remove_unneeded=remove_unneeded,
+        bind=not no_bind,
+        jobs=jobs,
+        stores=None if no_binaries else stores.of(session, binaries, key),
     )
     with session.monitor() as monitor:
         result = installing.install(session.layer, session.version, session.target, session.state, options, monitor)

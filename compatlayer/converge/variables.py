@@ -14,6 +14,9 @@ from compatlayer.plan import Kind
 from compatlayer.resources import resource
 from compatlayer.selection import Selection
 
+# PKGDIR is laid out by us and without Portage's index; only with several builds to a name does Portage read a name like one-1.
+BINARY_FEATURES = "binpkg-multi-instance -pkgdir-index-trusted -getbinpkg"
+
 
 def variables(work: Work, places: Places, options: Options, former: Former) -> dict[str, object]:
     """Every variable of the playbooks, by name; ``former`` is what the last converge has made."""
@@ -31,7 +34,9 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
         # Portage links what it finds here into DISTDIR instead of fetching it, once its own check has passed (make.conf(5)).
         "PORTAGE_RO_DISTDIRS": shlex.join(str(workshop.mirror / area) for area in (store.PUBLIC, store.PRIVATE)),
     }
-    jobs = options.jobs or chosen.host.cpu_count
+    if options.binaries is not None:
+        keep = "buildpkg" if options.keep_binaries else "-buildpkg"
+        environment["FEATURES"] = f"{environment.get('FEATURES', '')} {keep} {BINARY_FEATURES}".strip()
     declared_links, directories = selection.host_links(chosen), selection.trusted_directories(chosen)
     former_links = {path: target for path, target in former.links.items() if path not in {*declared_links, *directories}}
     return {
@@ -60,12 +65,20 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
         "package_set_names": list(chosen.set_names),
         "package_set_packages": packages(work),
         "package_set_absent": [action.comparison.package.id.cpv for action in work.plan.of(Kind.REMOVE)],
-        "package_set_options": [f"--jobs={jobs}"] if jobs > 1 else [],
+        "package_set_options": _emerge_options(options, options.jobs or chosen.host.cpu_count),
         "package_set_progress_file": str(workshop.logs / "progress.jsonl"),
         "package_set_output_file": str(workshop.logs / "emerge.out"),
         "provenance_prefix": prefix,
         "provenance_document": provenance(work),
     }
+
+
+def _emerge_options(options: Options, jobs: int) -> list[str]:
+    found = [f"--jobs={jobs}"] if jobs > 1 else []
+    if options.binaries is not None:
+        # Said either way: the layer's own EMERGE_DEFAULT_OPTS must not bring in what nobody has chosen.
+        found += [f"--usepkg={'y' if options.binaries else 'n'}", "--getbinpkg=n"]
+    return found
 
 
 def repository_directories(chosen: Selection, state: Path) -> dict[str, Path]:

@@ -30,12 +30,17 @@ READ_ONLY = ("files", "machine", "mirror", "toolchain")
 class Options:
     """How to converge: without network, without a view (``bind`` False), and how many packages at once.
 
+    ``binaries`` None: no binary packages. Otherwise Portage takes those of the packages named here (``category/name-version``),
+    which lie in its PKGDIR; with ``keep_binaries`` it writes one of everything that it builds there.
+
     Raises ``UsageError`` for what does not go together.
     """
 
     offline: bool = False
     bind: bool = True
     jobs: int | None = None
+    binaries: frozenset[str] | None = None
+    keep_binaries: bool = False
 
     def __post_init__(self) -> None:
         if self.offline and not self.bind:

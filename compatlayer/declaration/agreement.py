@@ -117,6 +117,7 @@ def check_layer(document: Document, root: Path) -> Iterator[Mistake]:
         yield from _check_version(version, root)
     yield from _check_prefix(layer)
     yield from _check_repositories(layer)
+    yield from _check_binaries(layer, root)
     yield from _check_gates(layer, root)
     yield from _check_builders(layer)
     yield from _unique([view for item in layer.items("accepted_risks") if (view := item.get("advisory"))], "advisory")
@@ -331,15 +332,31 @@ def _check_repositories(layer: View) -> Iterator[Mistake]:
         yield where.mistake(f"one repository lies inside the other: '{test[1]}', '{production[1]}'", "put them side by side")
 
 
+def _check_binaries(layer: View, root: Path) -> Iterator[Mistake]:
+    binaries = layer.get("binaries")
+    if binaries is None:
+        return
+    if isinstance(binaries.value, dict) and not binaries.get("path") and not binaries.get("urls"):
+        yield binaries.mistake(
+            "names neither path nor urls", "path: a directory that packages are stored in; urls: stores to read"
+        )
+    yield from _unique(binaries.texts("urls"), "URL")
+    yield from _check_key_files(binaries.texts("keys"), root, "key", "the public key of a builder")
+
+
+def _check_key_files(files: list[View], root: Path, kind: str, what: str) -> Iterator[Mistake]:
+    yield from _unique(files, kind)
+    for file in files:
+        if _is_inside(file.value) and not (root / file.value).is_file():
+            yield file.mistake(f"no such file '{file.value}'", f"{what}, relative to layer.yaml")
+
+
 def _check_gates(layer: View, root: Path) -> Iterator[Mistake]:
     gates = layer.get("gates")
     if gates is None:
         return
     approvers = gates.texts("approvers")
-    yield from _unique(approvers, "approver")
-    for approver in approvers:
-        if _is_inside(approver.value) and not (root / approver.value).is_file():
-            yield approver.mistake(f"no such file '{approver.value}'", "the public key of one approver, relative to layer.yaml")
+    yield from _check_key_files(approvers, root, "approver", "the public key of one approver")
     approvals = gates.get("approvals")
     given = len({approver.value for approver in approvers})
     if approvals and isinstance(approvals.value, int) and approvals.value > given:

@@ -39,6 +39,7 @@ def layer(entry: schema.LayerFile, document: Document, file: Path, sets: Mapping
         prefix_template=entry.prefix,
         versions=tuple(_version(name, version, document, sets) for name, version in entry.versions.items()),
         mirrors=dict(entry.mirrors),
+        binaries=_binaries(entry.binaries) if entry.binaries else None,
         repositories={role: _repository(repository) for role, repository in entry.repositories.items()},
         gates=_gates(entry.gates),
         accepted_risks=tuple(model.AcceptedRisk(risk.advisory, risk.reason.strip(), risk.until) for risk in entry.accepted_risks),
@@ -87,6 +88,10 @@ def _source(entry: schema.EbuildRepositoryEntry, document: Document, path: KeyPa
 
 def _repository(entry: schema.RepositoryEntry) -> model.RepositoryDeclaration:
     return model.RepositoryDeclaration(model.Backend(entry.backend), _path(entry.path), entry.name)
+
+
+def _binaries(entry: schema.BinariesEntry) -> model.Binaries:
+    return model.Binaries(_path(entry.path), entry.urls, tuple(PurePosixPath(key) for key in entry.keys))
 
 
 def _gates(entry: schema.GatesEntry) -> model.Gates:

@@ -202,6 +202,17 @@ class RepositoryDeclaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Binaries:
+    """Where binary packages are kept: ``path`` is read and written, ``urls`` are read. ``keys`` are the public keys of those who
+    may sign them, as files; none named: the keys that receipts may be signed with.
+    """
+
+    path: PurePosixPath | None = None
+    urls: tuple[str, ...] = ()
+    keys: tuple[PurePosixPath, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Gates:
     """What a promotion demands; None and 0 mean that this gate is not used."""
 
@@ -265,6 +276,7 @@ class Layer:
     prefix_template: str
     versions: tuple[Version, ...]
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    binaries: Binaries | None = None
     repositories: Mapping[str, RepositoryDeclaration] = field(default_factory=dict)
     gates: Gates = field(default_factory=Gates)
     accepted_risks: tuple[AcceptedRisk, ...] = ()

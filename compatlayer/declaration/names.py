@@ -43,6 +43,7 @@ GENTOO = "gentoo"
 GIT_SCHEMES = ("https", "http", "ssh", "git", "file")
 MIRROR_SCHEMES = ("https", "http", "ftp", "file")
 SOURCE_SCHEMES = (*MIRROR_SCHEMES, "mirror")
+BINARY_SCHEMES = ("https", "http", "file")
 PART_FIELDS = ("version", "os", "arch")
 TRUSTED_FIELDS = ("prefix", *PART_FIELDS)
 PROFILE_FIELDS = ("repo", "os", "arch", "keyword", "version")
@@ -203,6 +204,11 @@ def sha256(text: str) -> str:
         found = f"{len(text)} hex digits" if re.fullmatch(r"[0-9a-fA-F]+", text) else f"'{text}'"
         raise WrongNameError(f"a SHA-256 is 64 hex digits, found {found}", "sha256sum FILE prints them")
     return text.lower()
+
+
+def binaries_url(text: str) -> str:
+    """Where binary packages are read from."""
+    return _url(text, BINARY_SCHEMES)
 
 
 def _url(text: str, schemes: tuple[str, ...]) -> str:

@@ -271,6 +271,20 @@ class RepositoryEntry(_Entry):
     ) = Field(None, description="`cvmfs`: the repository's fully qualified name, such as `software.example.org`")
 
 
+class BinariesEntry(_Entry):
+    """Where binary packages are kept."""
+
+    path: Annotated[str, checked(names.anywhere)] | None = Field(
+        None, description="a directory that `install` takes packages from, and stores in what it builds"
+    )
+    urls: BinaryUrls = Field(
+        (), description="stores that packages are only taken from (`https`, `http`, `file`), asked in this order"
+    )
+    keys: tuple[Inside, ...] = Field(
+        (), strict=False, description="public keys of those who may sign packages; left out: all of `keys/`"
+    )
+
+
 class GatesEntry(_Entry):
     """What refuses a promotion; what is left out is not asked for."""
 
@@ -322,6 +336,7 @@ class BuilderEntry(_Entry):
 
 MirrorName = Annotated[str, checked(names.matching(r"[A-Za-z0-9_][A-Za-z0-9_-]*", "a mirror name", "as in mirror://NAME/path"))]
 MirrorUrls = Annotated[tuple[Annotated[str, checked(names.mirror_url)], ...], Field(strict=False), _not_empty("URL")]
+BinaryUrls = Annotated[tuple[Annotated[str, checked(names.binaries_url)], ...], Field(strict=False), _not_empty("URL")]
 RepositoryRole = Annotated[str, checked(names.one_of(REPOSITORIES, "repository", "repositories")), _choice(REPOSITORIES)]
 
 
@@ -341,6 +356,7 @@ class LayerFile(_Entry):
     mirrors: dict[MirrorName, MirrorUrls] = Field(
         default_factory=dict, description="what `mirror://NAME` means: base URLs (`https`, `http`, `ftp`, `file`)"
     )
+    binaries: BinariesEntry | None = Field(None, description="where binary packages are kept; left out: nowhere")
     repositories: dict[RepositoryRole, RepositoryEntry] = Field(
         default_factory=dict, description="where it is published: `test` and `production`"
     )

@@ -50,6 +50,23 @@ def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
     )
 
 
+def banners(names: Sequence[str]) -> dict[str, str]:
+    """What each program says first when asked for its version, the distribution's revision included; absent ones are left out."""
+    present = [name for name in names if shutil.which(name, path=process.SYSTEM_PATH)]
+    said = {name: process.run([name, "--version"], check=False, timeout_s=20).stdout for name in present}
+    return {name: next(iter(text.splitlines()), "") for name, text in said.items()}
+
+
+def distribution() -> str:
+    """``debian 12``: what os-release(5) says this machine runs; empty where it says nothing."""
+    try:
+        lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    return " ".join(fields[name].strip("\"'") for name in ("ID", "VERSION_ID") if name in fields)
+
+
 def require(host: Host) -> None:
     """Raises ``HostError``, naming every missing program and how to install it, when this machine cannot build."""
     if host.missing:

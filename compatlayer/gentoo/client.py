@@ -16,6 +16,7 @@ from typing import Any, Self
 from compatlayer.gentoo import adoption, decode, decode_failures
 from compatlayer.gentoo.adoption import PrefixDescription
 from compatlayer.gentoo.failures import Candidate, Failure, ResolutionError
+from compatlayer.gentoo.ingredients import Ingredients
 from compatlayer.gentoo.packages import Closure, FetchMap, InstalledPackage, ResolvedPackage
 from compatlayer.gentoo.pipe import JsonPipe, WorkerError
 
@@ -140,9 +141,13 @@ class Worker:
 
     def fetch_maps(self, config_root: Path, packages: Iterable[ResolvedPackage]) -> tuple[FetchMap, ...]:
         """The distfiles of each package, as its USE flags select them, in the order of ``packages``."""
-        wanted = [{"cpv": package.id.cpv, "repository": package.repository, "use": list(package.use)} for package in packages]
-        raw = self._ask("fetch_map", {"config_root": str(config_root), "packages": wanted})
+        raw = self._ask("fetch_map", {"config_root": str(config_root), "packages": _named(packages)})
         return tuple(map(decode.fetch_map, raw))
+
+    def ingredients(self, config_root: Path, packages: Iterable[ResolvedPackage]) -> tuple[Ingredients, ...]:
+        """What goes into the build of each package, in the order of ``packages``."""
+        raw = self._ask("ingredients", {"config_root": str(config_root), "packages": _named(packages)})
+        return tuple(map(decode.ingredients, raw))
 
     def metadata_cache(self, config_root: Path, repository: str, *, jobs: int = 1) -> Regenerated:
         """Bring ``metadata/md5-cache`` of one repository up to date, as ``egencache --update`` would, with ``jobs`` at once."""
@@ -172,3 +177,8 @@ class Worker:
             cause=answer.get("traceback") or answer.get("text") or None,
             hint="this is a bug in the worker, or a Portage it does not know",
         )
+
+
+def _named(packages: Iterable[ResolvedPackage]) -> list[dict[str, object]]:
+    """Packages as a request names them."""
+    return [{"cpv": package.id.cpv, "repository": package.repository, "use": list(package.use)} for package in packages]

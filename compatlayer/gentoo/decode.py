@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from compatlayer.gentoo.ingredients import Ingredients
 from compatlayer.gentoo.packages import Closure, Distfile, FetchMap, Need, Parent, ResolvedPackage, SourceUri
 from compatlayer.gentoo.versions import parse_cpv
 
@@ -28,6 +29,11 @@ def fetch_map(raw: Raw) -> FetchMap:
         for file in raw["distfiles"]
     )
     return FetchMap(raw["cpv"], raw["repository"], distfiles, tuple(raw["restrict"]))
+
+
+def ingredients(raw: Raw) -> Ingredients:
+    """One package of the answer to ``ingredients``."""
+    return Ingredients(**{**raw, "features": tuple(raw["features"]), "use": tuple(raw["use"])})
 
 
 def _resolved(raw: Raw) -> ResolvedPackage:

@@ -112,7 +112,7 @@ def get(
 
 def _explained(error: Exception, patience: Patience) -> TransferError:
     """What an exception of the HTTP libraries means for us. The order matters: each is a kind of those below it."""
-    said = _innermost(error)
+    said = innermost(error)
     match error:
         case requests.exceptions.SSLError() | urllib3.exceptions.SSLError():
             return TransferError(f"the certificate cannot be verified: {said}")
@@ -313,7 +313,7 @@ def _validator(answer: requests.Response) -> str | None:
     return str(modified) if modified else None
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """The plainest words in a chain of exceptions that wrap each other."""
     seen = [error]
     while (inner := _inner(seen[-1])) is not None and inner not in seen:

@@ -21,6 +21,9 @@ _VERSION = re.compile(r"-\d+(\.\d+)*[a-z]?(_(alpha|beta|pre|rc|p)\d*)*(-r\d+)?$"
 # Phases of taking a package away: how long that takes says nothing about building it.
 _REMOVAL = frozenset({"unmerge", "prerm", "postrm", "clean", "cleanrm"})
 
+# What merging a binary package takes, whatever building it took.
+_BINARY_S = 2.0
+
 # Before this share of the work is done, last time's pace is the better guess than this run's.
 _ENOUGH = 0.05
 
@@ -81,6 +84,7 @@ class Estimate:
         self._waiting: dict[str, None] = {}
         self._running: dict[str, float] = {}
         self._removed: set[str] = set()
+        self._binaries: frozenset[str] = frozenset()
         self._done_weight = 0.0
         self.done = 0
         self.total = 0
@@ -90,6 +94,7 @@ class Estimate:
         if isinstance(event, PackagesPlanned):
             self._begin()
             self._waiting = dict.fromkeys(event.packages)
+            self._binaries = frozenset(event.binaries)
             self.total = max(self.total, len(event.packages))
         elif isinstance(event, PackagePhase):
             self._begin()
@@ -104,7 +109,7 @@ class Estimate:
             self._waiting.pop(event.package, None)
             seen = self._running.pop(event.package, None) is not None
             self._done_weight += self._weight(event.package)
-            if seen and event.package not in self._removed:
+            if seen and event.package not in self._removed and not event.binary:
                 self._durations.seconds[name_of(event.package)] = event.elapsed_s
 
     def remaining_s(self) -> float | None:
@@ -131,6 +136,8 @@ class Estimate:
             self._began = self._now()
 
     def _weight(self, package: str) -> float:
+        if package in self._binaries:
+            return _BINARY_S
         return self._last_time.get(name_of(package), self._average())
 
     def _average(self) -> float:

@@ -123,7 +123,8 @@ class TerminalMonitor(Silent):
                 self._running[event.package] = (printable(event.phase), since)
             case PackageFinished():
                 self._running.pop(event.package, None)
-                return Text.assemble(("done ", "green"), printable(event.package), f"  {duration(event.elapsed_s)}")
+                word = "taken " if event.binary else "done "
+                return Text.assemble((word, "green"), printable(event.package), f"  {duration(event.elapsed_s)}")
             case Transferred():
                 self._transfer = None if event.done == event.total else event
             case Note():

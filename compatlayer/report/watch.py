@@ -84,7 +84,8 @@ class LogMonitor(Silent):
                 self._packages.discard(event.package)
                 left = self.estimate.remaining_s()
                 rest = f", {about(left)} left" if left is not None else ""
-                return f"{event.done}/{event.total} {event.package}: done in {duration(event.elapsed_s)}{rest}"
+                how = "merged from its binary package" if event.binary else "done"
+                return f"{event.done}/{event.total} {event.package}: {how} in {duration(event.elapsed_s)}{rest}"
             case Transferred():
                 return transferred(event, self.rate) if event.done == event.total or self._quiet_for_long() else None
             case _:
@@ -136,7 +137,11 @@ def sentence(event: Event) -> str | None:
         case StepFinished():
             return f"{event.step}: {event.outcome}, {duration(event.elapsed_s)}"
         case PackagesPlanned():
-            return f"{count(len(event.packages), 'package')} to build"
+            built = len(event.packages) - len(event.binaries)
+            if not event.binaries:
+                return f"{count(built, 'package')} to build"
+            taken = f"{count(len(event.binaries), 'package')} to take from binary packages"
+            return f"{taken}, {built:,} to build" if built else taken
         case Note():
             return event.text
         case _:

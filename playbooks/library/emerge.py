@@ -73,7 +73,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 packages:
-  description: Each wanted or absent package, with what was done to it and why.
+  description: Each wanted or absent package, with what was done to it and why; C(binary) where a binary package was merged.
   returned: always
   type: list
   elements: dict
@@ -97,6 +97,7 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STARTED = re.compile(r">>> emerge \((\d+) of (\d+)\) (\S+) to ")
+BINARY = re.compile(r"=== \(\d+ of \d+\) Merging Binary \((\S+?)::")
 COMPLETED = re.compile(r"::: completed emerge \((\d+) of (\d+)\) (\S+) to ")
 UNMERGED = re.compile(r">>> unmerge success: (\S+)")
 FAILED_PHASE = re.compile(r"ERROR: (\S+?)(?:::\S+)? failed(?: \((\w+) phase\))?:")
@@ -161,6 +162,7 @@ class Progress:
         self.log_offset = os.path.getsize(log_path) if os.path.exists(log_path) else 0
         self.phases = {}
         self.started_at = {}
+        self.binaries = set()
         self.done = 0
         self.total = 0
 
@@ -191,8 +193,10 @@ class Progress:
         complete = text.rfind("\n") + 1
         self.log_offset += len(text[:complete].encode("utf-8", "replace"))
         for line in text[:complete].splitlines():
-            started, completed = STARTED.search(line), COMPLETED.search(line)
-            if started:
+            started, completed, binary = STARTED.search(line), COMPLETED.search(line), BINARY.search(line)
+            if binary:
+                self.binaries.add(binary.group(1))
+            elif started:
                 self.started_at[started.group(3)] = time.monotonic()
                 self.total = max(self.total, int(started.group(2)))
                 self.tell(event="phase", package=started.group(3), phase="start", done=self.done, total=self.total)
@@ -200,11 +204,21 @@ class Progress:
                 cpv = completed.group(3)
                 self.done += 1
                 elapsed = time.monotonic() - self.started_at.get(cpv, time.monotonic())
-                self.tell(event="finished", package=cpv, done=self.done, total=self.total, elapsed_s=round(elapsed, 2))
+                self.tell(
+                    event="finished",
+                    package=cpv,
+                    done=self.done,
+                    total=self.total,
+                    elapsed_s=round(elapsed, 2),
+                    binary=cpv in self.binaries,
+                )
 
 
 def run_emerge(module, arguments, total=0):
-    """Run emerge to its end, writing its output to ``output_file``; returns (exit code, that run's output)."""
+    """Run emerge to its end, writing its output to ``output_file``.
+
+    Returns its exit code, what it printed, and the packages that it took from binary ones.
+    """
     output_path = module.params["output_file"]
     log_directory = os.environ.get("EMERGE_LOG_DIR", os.path.join(module.params["prefix"], "var", "log"))
     progress = Progress(module.params["progress_file"], module.params["prefix"], os.path.join(log_directory, "emerge.log"))
@@ -228,7 +242,7 @@ def run_emerge(module, arguments, total=0):
     with open(output_path, "rb") as output:
         output.seek(begin)
         text = COLOUR.sub("", output.read().decode("utf-8", "replace"))
-    return process.returncode, text
+    return process.returncode, text, progress.binaries
 
 
 def last_lines(text):
@@ -350,14 +364,16 @@ def main():
 
     if build:
         atoms = [f"={p['cpv']}:{p['slot'].split('/')[0]}::{p['repository']}" for p in build]
-        returncode, text = run_emerge(module, ["--oneshot", *module.params["options"], *atoms], len(atoms))
+        returncode, text, binaries = run_emerge(module, ["--oneshot", *module.params["options"], *atoms], len(atoms))
+        packages = [{**package, "binary": True} if package["cpv"] in binaries else package for package in packages]
+        result["packages"] = packages
         if returncode:
             fail(module, "building", returncode, text, packages)
         undone = [p["cpv"] for p in build if difference(database, {**p, "rebuild": ""})]
         if undone:
             fail(module, f"emerge ended well without installing {', '.join(undone)}", returncode, text, packages)
     if unmerge:
-        returncode, text = run_emerge(module, ["--unmerge", "--quiet", *[f"={cpv}" for cpv in unmerge]])
+        returncode, text, _ = run_emerge(module, ["--unmerge", "--quiet", *[f"={cpv}" for cpv in unmerge]])
         if returncode:
             fail(module, "removing", returncode, text, packages)
     if new_sets:

@@ -40,7 +40,7 @@ def _of_package(config: Any, package: Dict[str, Any]) -> Dict[str, Any]:
         words = use_reduce(restrict, uselist=use, flat=True, eapi=eapi)
     except InvalidDependString as error:
         raise Refused([{"kind": "invalid", "atom": f"={cpv}::{repository}", "detail": str(error)}]) from error
-    digests = _digests(config, os.path.dirname(ebuild), tree)
+    digests = manifest_digests(config, os.path.dirname(ebuild), tree)
     mirrors = _mirrors(config.settings)
     return {
         "cpv": cpv,
@@ -62,7 +62,7 @@ def _mirrors(settings: Any) -> Dict[str, List[str]]:
     return found
 
 
-def _digests(config: Any, directory: str, tree: str) -> Dict[str, Any]:
+def manifest_digests(config: Any, directory: str, tree: str) -> Dict[str, Any]:
     """What the package's Manifest says of its distfiles; empty without one."""
     repository = config.settings.repositories.get_repo_for_location(tree)
     try:

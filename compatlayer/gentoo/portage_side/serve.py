@@ -27,6 +27,7 @@ OPERATIONS: Dict[str, Tuple[str, str]] = {
     "check_atoms": ("atoms", "check_atoms"),
     "closure": ("closure", "closure"),
     "fetch_map": ("fetch", "fetch_map"),
+    "ingredients": ("ingredients", "ingredients"),
     "metadata_cache": ("metadata", "metadata_cache"),
     "describe": ("adopt", "describe"),
     "vercmp": ("atoms", "compare_versions"),
