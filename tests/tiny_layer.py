@@ -40,8 +40,22 @@ SOURCE = Path(compatlayer.__file__).parent.parent
 USER_ID = 23456
 TIMEOUT_S = 300
 
-# What records when and in which order packages were merged: Portage's values, and its caches of them.
-TIMES = ("BUILD_TIME", "COUNTER", "counter", "environment.bz2", "metadata", "mtimedb", "vdb_metadata.pickle")
+# What a layer declares that keeps binary packages beside its declaration.
+TINY_BINARIES = "binaries: {path: bins}\n"
+
+# What records when and in which order packages were merged: Portage's values, and its caches of them. BUILD_ID and BINPKGMD5 say
+# which file of which build was merged; the former ends in a newline only where it was built.
+TIMES = (
+    "BUILD_ID",
+    "BINPKGMD5",
+    "BUILD_TIME",
+    "COUNTER",
+    "counter",
+    "environment.bz2",
+    "metadata",
+    "mtimedb",
+    "vdb_metadata.pickle",
+)
 
 
 @dataclass(frozen=True)

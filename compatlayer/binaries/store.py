@@ -80,11 +80,11 @@ def parse_index(content: bytes) -> Index:
 
 
 class Store:
-    """A store in a directory."""
+    """A store in a directory; ``name`` is what a person calls it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str = "") -> None:
         self.root = root.absolute()
-        self.name = str(root)
+        self.name = name or str(root)
 
     def index(self) -> Index:
         try:

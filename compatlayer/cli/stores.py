@@ -18,7 +18,7 @@ def of(session: Session, more: Sequence[str], key: Path | None) -> Stores | None
     declared = session.layer.binaries
     if declared is None and not more:
         return None
-    own = Store(session.layer.root / declared.path) if declared and declared.path else None
+    own = Store(session.layer.root / declared.path, str(declared.path)) if declared and declared.path else None
     names = [*more, *(declared.urls if declared else ())]
     places = Places(session)
     return Stores(own, tuple(map(open_place, names)), trusted(session, key), lambda: places.signing_key(key))

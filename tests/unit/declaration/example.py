@@ -34,6 +34,7 @@ consumers:
   - {name: software layer, path: "/cvmfs/software.example.org/versions/{version}/software"}
 builders:
   linux-aarch64: {host: arm1.example.org, user: builder, scratch: /scratch/cl, jobs: 64}
+binaries: {path: .compatlayer/binaries, urls: ["https://binaries.example.org/example"], keys: [keys/builder.pub]}
 """
 
 SET = """\
@@ -89,5 +90,6 @@ def make_site(root: Path) -> Site:
     site.write("layer.yaml", LAYER)
     site.write("sets/2026.11.yaml", SET)
     site.write("keys/ops.pub", "a public key\n")
+    site.write("keys/builder.pub", "a public key\n")
     (root / "overlay").mkdir()
     return site

@@ -21,6 +21,7 @@ from compatlayer.declaration.model import (
     TARGETS,
     AcceptedRisk,
     Backend,
+    Binaries,
     Builder,
     Consumer,
     EngineName,
@@ -46,6 +47,9 @@ def test_every_key_arrives_where_it_belongs(site: Site) -> None:
         "test": RepositoryDeclaration(Backend.OSTREE, path=PurePosixPath(".compatlayer/repositories/test")),
         "production": RepositoryDeclaration(Backend.CVMFS, name="software.example.org"),
     }
+    assert layer.binaries == Binaries(
+        PurePosixPath(".compatlayer/binaries"), ("https://binaries.example.org/example",), (PurePosixPath("keys/builder.pub"),)
+    )
     assert layer.gates == Gates("error", "high", True, True, 1, (PurePosixPath("keys/ops.pub"),))
     assert layer.accepted_risks == (AcceptedRisk("GLSA-202401-18", "minizip is not built", date(2027, 1, 31)),)
     path = "/cvmfs/software.example.org/versions/{version}/software"
@@ -235,7 +239,7 @@ def test_the_schemas_know_every_key_and_choice() -> None:
     layer, package_set = schema.layer_schema(), schema.set_schema()
     assert layer["$schema"] == package_set["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert set(layer["properties"]) == {
-        "name", "targets", "prefix", "versions", "mirrors", "repositories", "gates", "accepted_risks", "consumers", "builders",
+        "name", "targets", "prefix", "versions", "mirrors", "binaries", "repositories", "gates", "accepted_risks", "consumers", "builders",
     }  # fmt: skip
     assert set(layer["required"]) == {"name", "targets", "prefix", "versions"}
     assert layer["properties"]["targets"]["items"]["enum"] == list(TARGETS)
