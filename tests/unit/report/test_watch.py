@@ -99,6 +99,7 @@ def test_json_lines_name_the_event_and_carry_its_fields() -> None:
         "done": 2,
         "total": 3,
         "elapsed_s": 10.0,
+        "binary": False,
         "remaining_s": 5.0,
     }
 
@@ -162,6 +163,24 @@ def test_durations_are_remembered_for_the_next_run_but_not_those_of_removals(tmp
     monitor.close()
     assert json.loads(history.read_text()) == {"app-arch/bzip2": 12.3}
     assert Durations.load(history).of("app-arch/bzip2-1.0.9") == 12.3
+
+
+def test_binary_packages_are_told_apart_weigh_little_and_are_not_taken_for_builds(tmp_path: Path) -> None:
+    file = tmp_path / "durations.json"
+    file.write_text('{"a/b": 600.0, "a/c": 100.0}')
+    stream, now = io.StringIO(), 0.0
+    monitor = LogMonitor(stream, Durations.load(file), lambda: now)
+    monitor.tell(PackagesPlanned(("a/b-1", "a/c-1"), ("a/b-1",)))
+    left = monitor.estimate.remaining_s()
+    assert left is not None
+    assert left < 110
+    monitor.tell(PackagePhase("a/b-1", "start", 0, 2))
+    now = 2.0
+    monitor.tell(PackageFinished("a/b-1", 1, 2, 2.0, binary=True))
+    monitor.close()
+    assert "1 package to take from binary packages, 1 to build\n" in stream.getvalue()
+    assert "1/2 a/b-1: merged from its binary package in 2.0 s" in stream.getvalue()
+    assert json.loads(file.read_text())["a/b"] == 600.0
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a/b": "x"}', "\x00", '{"a/b": null}'])
