@@ -56,6 +56,7 @@ CHANGES: dict[str, tuple[Key, set[str]]] = {
     "Portage": (key_of(premises=replace(PREMISES, portage="3.0.84")), {"Portage"}),
     "owner": (key_of(premises=replace(PREMISES, owner="user")), {"owner"}),
     "trusted directories": (key_of(premises=replace(PREMISES, trusted_directories=())), {"trusted directories"}),
+    "a setting of the layer": (key_of(premises=replace(PREMISES, compiled_in={"app-misc/one": "nss=own"})), {"compiled in"}),
     "compiler": (key_of(premises=replace(PREMISES, toolchain={"gcc": "gcc (Tiny 12.2.0-15) 12.2.0"})), {"toolchain gcc"}),
     "wrapper": (
         key_of(premises=replace(PREMISES, toolchain={**PREMISES.toolchain, "wrapper": "0"})),
@@ -104,6 +105,7 @@ UNIMPORTANT: dict[str, Key] = {
     ),
     "features about procedure": key_of(features=("sandbox", "strict", "parallel-fetch", "buildpkg")),
     "features that the environment takes away": key_of(features=("strict", "sandbox", "news", "binpkg-logs")),
+    "another package's setting": key_of(premises=replace(PREMISES, compiled_in={"app-misc/two": "nss=own"})),
     "the sets": key_of(premises=configured("sets/tiny", b"app-misc/one\n")),
     "what Portage has evaluated already": key_of(premises=configured("package.use/10-common", b"app-misc/two static\n")),
     "what the host provides": key_of(premises=configured("profile/package.provided/00-engine", b"sys-devel/gcc-12\n")),

@@ -87,7 +87,7 @@ def test_all_mistakes_of_all_files_come_at_once_in_file_and_line_order(site: Sit
         "layer.yaml:28: builders.linux-aarch64.jobs: expected a whole number, found the text 'many'\n"
         "  hint: write it without quotes, leading zeros or fractions\n"
         "sets/2026.11.yaml:3: packages[0]: missing key 'reason'\n"
-        "  hint: reason: why the layer holds this package\n"
+        "  hint: reason: why the layer holds it; `TODO` loads, and `check` reports it\n"
         "sets/2026.11.yaml:7: packages[1].include_on: unknown target 'linux-aarch46'\n"
         "  hint: did you mean 'linux-aarch64'?\n"
         "sets/a.yaml:2: is not YAML: expected the node content, but found '<stream end>'"
