@@ -15,7 +15,7 @@ from compatlayer.gentoo.versions import parse_cpv
 from compatlayer.signing import PublicKey
 
 # More names than these in a sentence say no more than a number does.
-_NAMED_PARTS = 3
+NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,28 @@ class Refusal:
     place: str
     reason: str
 
-    @property
-    def sentence(self) -> str:
-        """For a person: what is refused, and why."""
-        what = f"the binary package {self.cpv} in {self.place}" if self.cpv else f"the binary packages in {self.place}"
-        return f"{what} cannot be used: {self.reason}"
+
+def sentences(refusals: Sequence[Refusal]) -> list[str]:
+    """For a person: what is refused, and why; packages that share a reason share a sentence."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for refusal in refusals:
+        grouped.setdefault((refusal.place, refusal.reason), []).append(refusal.cpv)
+    found = []
+    for (place, reason), cpvs in grouped.items():
+        if cpvs == [""]:
+            what = f"the binary packages in {place}"
+        elif len(cpvs) == 1:
+            what = f"the binary package {cpvs[0]} in {place}"
+        else:
+            what = f"{len(cpvs)} binary packages in {place} ({listed(cpvs)})"
+        found.append(f"{what} cannot be used: {reason}")
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 @dataclass(slots=True)
@@ -101,9 +118,7 @@ class Search:
         if not others:
             return "none is stored"
         found = min((keys.differing(wanted.parts, other.key.parts) for other in others), key=len)
-        names = ", ".join(found[:_NAMED_PARTS])
-        more = f" and {len(found) - _NAMED_PARTS} more" if len(found) > _NAMED_PARTS else ""
-        return f"the stored one differs in {names}{more}" if found else "the stored one stands on other packages"
+        return f"the stored one differs in {listed(found)}" if found else "the stored one stands on other packages"
 
     def indexes(self) -> list[tuple[Place, Index]]:
         """The index of each place that can be read, read once."""

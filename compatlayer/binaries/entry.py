@@ -73,11 +73,11 @@ def read_line(raw: bytes) -> Line:
 
 def verified(line: Line, keys: Sequence[PublicKey]) -> Entry:
     """The entry, once its signature holds for one of ``keys``. Raises ``RepositoryError``."""
-    statement = signing.verify(line.raw, keys, f"the entry of {line.claimed.cpv}", BINARY).statement
+    statement = signing.verify(line.raw, keys, "its entry", BINARY).statement
     try:
         return _entry(statement)
     except (KeyError, TypeError, ValueError) as error:  # signed by somebody trusted, and still not what we understand
-        raise RepositoryError(f"the entry of {line.claimed.cpv} cannot be read", cause=str(error)) from error
+        raise RepositoryError("its entry cannot be read", cause=str(error)) from error
 
 
 def _entry(statement: Mapping[str, Any]) -> Entry:

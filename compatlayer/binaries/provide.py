@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compatlayer.binaries import gpkg
-from compatlayer.binaries.choose import Choice, Refusal, Search, file_of
+from compatlayer.binaries.choose import Choice, Refusal, Search, file_of, listed, sentences
 from compatlayer.binaries.entry import Entry
 from compatlayer.binaries.identities import Identities
 from compatlayer.binaries.premises import Keyring, keyring
@@ -70,8 +70,8 @@ def providing(
     """
     run = _Run(stores, work, identities, places, bound=bound)
     provision = run.begin()
-    for refusal in provision.refusals:
-        monitor.tell(Note(f"warning: {refusal.sentence}"))
+    for sentence in sentences(provision.refusals):
+        monitor.tell(Note(f"warning: {sentence}"))
     try:
         yield provision
     finally:
@@ -81,7 +81,7 @@ def providing(
             monitor.tell(Note(f"warning: what was built is not stored: {error.fact}"))
         for reason in dict.fromkeys(provision.not_stored.values()):
             names = [cpv for cpv, why in provision.not_stored.items() if why == reason]
-            monitor.tell(Note(f"not stored: {', '.join(names)}: {reason}"))
+            monitor.tell(Note(f"not stored: {listed(names)}: {reason}"))
 
 
 class _Run:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ from compatlayer.journal import fsync_directory, write_atomically
 INDEX = "index.jsonl"
 _BLOCK_BYTES = 1 << 20
 _LOCK_WAIT_S = 60.0
+# Whoever stores a package has named it in the index by then, or never will.
+_UNDER_WAY_S = 3600.0
 
 
 class UnusableError(RepositoryError):
@@ -97,7 +99,7 @@ class Store:
             with (self.root / entry.path).open("rb") as stream:
                 copy(blocks(stream), entry, target)
         except OSError as error:
-            raise UnusableError(f"{entry.cpv} cannot be read", cause=str(error)) from error
+            raise UnusableError("it cannot be read", cause=error.strerror or str(error)) from error
 
     def add(self, packages: Sequence[tuple[Entry, bytes, Path]]) -> None:
         """Take in packages, each with its signed line and the file, which stays where it is.
@@ -113,6 +115,37 @@ class Store:
                 self._extend([(entry, line) for entry, line, _ in packages])
         except OSError as error:
             raise RepositoryError(f"the binary packages in {self.name} cannot be written", cause=str(error)) from error
+
+    def keep(self, wanted: Callable[[bytes], bool]) -> int:
+        """Drop the lines of the index that are not ``wanted``, then every file that no line names; returns the bytes freed.
+
+        Files of the last hour stay: somebody may be about to name them.
+        """
+        freed = 0
+        try:
+            with self._lock("pruning binary packages"):
+                there = self._read()
+                kept = [raw for raw in there.splitlines() if wanted(raw)]
+                content = b"".join(line + b"\n" for line in kept)
+                if content != there:
+                    write_atomically(self.root / INDEX, content)
+                named = {line.claimed.sha256 for line in parse_index(content)}
+                for file in self.strangers(named):
+                    freed += file.stat().st_size
+                    file.unlink()
+        except OSError as error:
+            raise RepositoryError(f"the binary packages in {self.name} cannot be written", cause=str(error)) from error
+        return freed
+
+    def strangers(self, named: Collection[str]) -> list[Path]:
+        """Files of packages that are older than an hour and whose digests are not among ``named``, and unfinished ones."""
+        before = time.time() - _UNDER_WAY_S
+        files = [*(self.root / "packages").rglob("*.gpkg.tar"), *(self.root / "incoming").glob("*")]
+        return [
+            file
+            for file in files
+            if file.is_file() and file.name.removesuffix(".gpkg.tar") not in named and file.stat().st_mtime < before
+        ]
 
     def _bring(self, entry: Entry, file: Path, temporary: Path) -> None:
         """Give a file its name in the store: after its digest was compared once more, and it is on the disk."""
@@ -192,6 +225,6 @@ def copy(content: Iterable[bytes], entry: Entry, target: Path, *, durable: bool 
 
 def _refuse_difference(entry: Entry, size_bytes: int, sha256: str) -> None:
     if size_bytes != entry.size_bytes:
-        raise UnusableError(f"{entry.cpv} has {size_bytes} bytes instead of {entry.size_bytes}")
+        raise UnusableError(f"it has {size_bytes} bytes instead of {entry.size_bytes}")
     if sha256 != entry.sha256:
-        raise UnusableError(f"{entry.cpv} was altered: its SHA-256 is not the one that was signed")
+        raise UnusableError("it was altered: its SHA-256 is not the one that was signed")

@@ -51,9 +51,9 @@ class WebStore:
                     time.sleep(min(error.wait_s or self._pace.wait_s(tried), self._pace.longest_wait_s))
                     continue
                 part.discard()
-                raise UnusableError(f"{entry.cpv} cannot be had", cause=error.reason) from error
+                raise UnusableError("it cannot be had", cause=error.reason) from error
             except OSError as error:
-                raise UnusableError(f"{entry.cpv} cannot be written", cause=str(error)) from error
+                raise UnusableError("it cannot be written", cause=str(error)) from error
             part.note.unlink(missing_ok=True)
             return
 

@@ -21,6 +21,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
     "schema": ("declare", "schema", "Print the JSON Schema of layer.yaml or of a set file."),
     "plan": ("build", "plan", "Show what would change, and why."),
     "mirror": ("mirror", "mirror", "Every source file, verified, ours: fill, verify, serve, status, prune, export, import."),
+    "binaries": ("binaries", "binaries", "Binary packages that install can use: list, verify, prune."),
     "install": ("build", "install", "Converge the stage to the declaration."),
     "enter": ("inside", "enter", "Run a shell or a command inside the layer."),
     "stage": ("stages", "stage", "Local changes: list, diff, drop."),

@@ -58,7 +58,7 @@ def test_every_kind_of_damage_is_refused_said_and_built_over(layer: TinyLayer) -
     assert "has 5000 bytes instead of" in reasons["app-misc/truncated-1"]
     assert "No such file" in reasons["app-misc/gone-1"]
     assert "signed by nobody" in reasons["app-misc/unsigned-1"]
-    assert "the signature of the entry of app-misc/rekeyed-1 does not hold" in reasons["app-misc/rekeyed-1"]
+    assert "the signature of its entry does not hold" in reasons["app-misc/rekeyed-1"]
     assert "is not signed by a key that is trusted" in reasons["app-misc/foreign-1"]
     assert reasons[None].startswith("index, line ")
     for reason in reasons.values():

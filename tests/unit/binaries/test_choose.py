@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compatlayer import signing
-from compatlayer.binaries.choose import Choice, Search, file_of
+from compatlayer.binaries.choose import Choice, Refusal, Search, file_of, sentences
 from compatlayer.binaries.premises import Keyring
 from compatlayer.binaries.store import Store
 from tests.binary_values import Filled, key, ring
@@ -51,11 +51,9 @@ def test_a_damaged_package_is_refused_and_the_next_place_is_asked(filled: Filled
     (filled.store.root / entry.path).write_bytes(b"garbage")
     looking = search(filled)
     assert choose(looking, tmp_path).because == f"the one in {filled.store.name} cannot be used"
-    (refusal,) = looking.refusals
-    assert refusal.sentence == (
-        f"the binary package app-misc/one-1 in {filled.store.name} cannot be used: "
-        f"app-misc/one-1 has 7 bytes instead of {entry.size_bytes}"
-    )
+    assert sentences(looking.refusals) == [
+        f"the binary package app-misc/one-1 in {filled.store.name} cannot be used: it has 7 bytes instead of {entry.size_bytes}"
+    ]
     other = Filled(tmp_path / "other")
     better = other.add(ONE, signer=filled.signer)
     assert choose(search(filled, None, other.store), tmp_path).entry == better
@@ -88,7 +86,7 @@ def test_a_package_that_was_renamed_to_another_key_is_refused(filled: Filled, tm
     index.write_text(json.dumps({**envelope, "payload": base64.standard_b64encode(payload).decode()}))
     looking = search(filled)
     assert choose(looking, tmp_path).entry is None
-    assert looking.refusals[0].reason.startswith("the signature of the entry of app-misc/one-1 does not hold")
+    assert looking.refusals[0].reason.startswith("the signature of its entry does not hold")
 
 
 def test_a_store_that_cannot_be_read_is_told_once_and_the_others_are_used(filled: Filled, tmp_path: Path) -> None:
@@ -113,6 +111,15 @@ def test_a_package_is_built_where_what_it_needs_is_something_else(filled: Filled
     assert choose(search(filled, keyring), tmp_path).because == stranger
     assert choose(search(filled, keyring), tmp_path, **{"app-misc_library": "8" * 64}).because == stranger
     assert choose(search(filled, keyring), tmp_path, **{"app-misc_library": "7" * 64}).entry is not None
+
+
+def test_packages_that_are_refused_for_one_reason_are_told_in_one_sentence() -> None:
+    refusals = [Refusal(f"a/{name}-1", "bins", "because") for name in "bcdef"]
+    assert sentences([*refusals, Refusal("a/b-1", "bins", "other"), Refusal("", "there", "404")]) == [
+        "5 binary packages in bins (a/b-1, a/c-1, a/d-1 and 2 more) cannot be used: because",
+        "the binary package a/b-1 in bins cannot be used: other",
+        "the binary packages in there cannot be used: 404",
+    ]
 
 
 def test_a_package_lies_where_portage_looks_for_it() -> None:

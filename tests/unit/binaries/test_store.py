@@ -69,7 +69,7 @@ def test_a_file_that_is_not_what_was_signed_is_refused_and_not_left_behind(fille
         case _:
             file.unlink()
             file.mkdir()
-    with pytest.raises(UnusableError, match="app-misc/one-1"):
+    with pytest.raises(UnusableError, match=r"^it "):
         filled.store.fetch(entry, target)
     assert not target.exists()
 
