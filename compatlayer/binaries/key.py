@@ -1,7 +1,7 @@
 """The key of a binary package: a digest over all that goes into its build. Pure: values in, values out.
 
 Two builds with the same key may stand for each other. What goes in is told apart in named parts, so that a person can be told
-which of them differs: ``USE static``, ``eclass toolchain-funcs``, ``dependency sys-libs/zlib-1.3.1``. docs/adr/0012 says what is
+which of them differs: ``USE static``, ``eclass toolchain-funcs``, ``dependency sys-libs/zlib-1.3.1``. docs/adr/0024 says what is
 in and what is not.
 """
 

@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real]
 def layer() -> Iterator[TinyLayer]:
     """``top`` is built with ``middle``, which is built with ``bottom``; ``beside`` stands alone."""
     with tiny_layer() as layer:
-        layer.package("app-misc/bottom-1", src_uri="mirror://tiny/bottom.tar", distfiles={"bottom.tar": b"source"})
+        layer.package("app-misc/bottom-1", src_uri="mirror://tiny/bottom.txt", distfiles={"bottom.txt": b"source"})
         layer.package("app-misc/middle-1", depend="app-misc/bottom", rdepend="app-misc/bottom")
         layer.package("app-misc/top-1", depend="app-misc/middle:=", rdepend="app-misc/middle:=")
         layer.package("app-misc/beside-1")
-        layer.write("upstream/bottom.tar", "source")
+        layer.write("upstream/bottom.txt", "source")
         declare(layer)
         yield layer
 

@@ -11,7 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.standalone_layer import StandaloneLayer
 
-pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real]
+# Slow: the C library alone takes a quarter of an hour of two processors.
+pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real, pytest.mark.slow]
 
 # One of each kind of program; each says something of its own.
 SPEAK = {
