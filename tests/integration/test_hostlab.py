@@ -74,7 +74,7 @@ def test_a_layer_that_uses_its_hosts_programs_fails_under_a_host_without_them(la
     assert "failed   empty" in done.out
     assert "test_it_runs" in done.out
     assert "2 hosts: 2 failed" in done.out
-    assert layer.run("test", "--empty-root", "-k", "write", code=4).code == 4
+    assert layer.run("test", "--empty-root", "-k", "runs", code=4).code == 4
 
 
 def test_what_cannot_be_tried_is_said(layer: TinyLayer) -> None:
