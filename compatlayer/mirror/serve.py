@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,25 +70,45 @@ class Server:
         """The server's pid file and temporary files."""
         return self.store / "serve"
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Address and port, as sockets take them. Raises ``UsageError``."""
+        address, _, port = self.listen.rpartition(":")
+        if not address or not port.isdigit() or not 0 < int(port) < 1 << 16:
+            raise UsageError(f"{self.listen!r} is not where a server can listen", hint="address:port, such as 127.0.0.1:8085")
+        return address.strip("[]"), int(port)
+
     def configuration(self) -> str:
         """nginx.conf. What is restricted lies outside the directories that it shows."""
-        address, _, port = self.listen.rpartition(":")
-        if not address or not port.isdigit():
-            raise UsageError(f"{self.listen!r} is not where a server can listen", hint="address:port, such as 127.0.0.1:8085")
+        self.place  # noqa: B018  (raises for what nginx would not understand)
         return _CONFIGURATION.format(run=_escaped(self.run), root=_escaped(self.store), listen=self.listen, shown=self.listen)
 
 
 def serve(store: Store, server: Server, announce: Callable[[int], None]) -> None:
     """Become nginx; does not return. ``announce`` is told how many files are served, just before.
 
-    Raises ``DistfileError`` for an unverified store, ``ProgramError`` without nginx.
+    Raises ``DistfileError`` for an unverified store, ``UsageError`` where nobody can listen, ``ProgramError`` without nginx.
     """
     files = refuse_unverified(store)
+    _refuse_taken(server)
     configuration = write_configuration(server)
     store.index.close()
     announce(files)
     # nginx opens its compiled-in log before it has read any configuration, unless it is told otherwise.
     process.become(["nginx", "-e", "stderr", "-p", server.run, "-c", configuration], env=process.base_environment())
+
+
+def _refuse_taken(server: Server) -> None:
+    """Say it in one sentence; nginx says it six times, three seconds later, and ends with 1."""
+    address, port = server.place
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        hint = "ports below 1024 are root's" if isinstance(error, PermissionError) else "choose another with --listen"
+        raise UsageError(f"nobody can listen on {server.listen}", cause=error.strerror or str(error), hint=hint) from error
 
 
 def write_configuration(server: Server) -> Path:

@@ -90,7 +90,7 @@ def test_a_fault_is_reported_and_keeps_nothing_else_from_being_fetched(
     assert not list(store.incoming.iterdir())
 
 
-@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in ("a stall", "a slow drip")])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_next_source_is_tried_after_a_fault(fault: str, server: MisbehavingServer, store: Store) -> None:
     broken = server.serve("/file", CONTENT, *FAULTS[fault][0])
     file = wanted("one.tar", CONTENT, broken, server.serve("/other", CONTENT))
@@ -217,6 +217,28 @@ class TestResuming:
         file = wanted("large.tar", LARGE, broken, server.serve("/good", LARGE))
         assert not fill(store, wants(file), replace(QUICK, pace=replace(QUICK.pace, tries=1)), Monitor()).missing
         assert "Range" not in server.requests_for("/good")[0]
+
+
+def test_a_proxy_is_taken_from_the_environment(server: MisbehavingServer, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    server.serve("http://nowhere.invalid/one.tar", CONTENT)
+    assert not fill(store, wants(wanted("one.tar", CONTENT, "http://nowhere.invalid/one.tar")), QUICK, Monitor()).missing
+    assert only_verified(store) == ["one.tar"]
+
+
+def test_a_password_is_taken_from_netrc_and_given_to_its_host_only(
+    tmp_path: Path, server: MisbehavingServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with MisbehavingServer() as other:
+        elsewhere = other.serve("/one.tar", CONTENT).replace("127.0.0.1", "localhost")
+        url = server.serve("/one.tar", CONTENT, bad.redirect(elsewhere))
+        assert not fill(store, wants(wanted("one.tar", CONTENT, url)), QUICK, Monitor()).missing
+        assert server.requests_for("/one.tar")[0]["Authorization"].startswith("Basic ")
+        assert "Authorization" not in other.requests_for("/one.tar")[0]
 
 
 def test_no_host_is_asked_for_more_than_its_share_at_once(server: MisbehavingServer, store: Store) -> None:

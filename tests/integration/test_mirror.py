@@ -124,21 +124,31 @@ def test_real_portage_fetches_from_the_served_mirror_and_from_nowhere_else(
     asked = len(upstream.log)
     root = write_root(tmp_path / "root", [layer.repository], arch=layer.repository.arches[0])
     upstream.serve("/one-1.data", content, bad.status(404))
+    fetched = root / "var/cache/distfiles/one-1.data"
     with served(layer) as url:
-        done = subprocess.run(
-            [sys.executable, str(Path(sys.prefix) / "bin" / "emerge"), "--fetchonly", "--color=n", "app-misc/one"],
-            env={
-                "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "PORTAGE_OVERRIDE_EPREFIX": str(root),
-                "PORTAGE_USERNAME": "root", "PORTAGE_GRPNAME": "root", "PORTAGE_INST_UID": str(os.getuid()),
-                "PORTAGE_INST_GID": str(os.getgid()), "FEATURES": settings.FEATURES, "FETCHCOMMAND": settings.FETCH,
-                "RESUMECOMMAND": settings.RESUME, "GENTOO_MIRRORS": url,
-            },
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (root / "var/cache/distfiles/one-1.data").read_bytes() == content
-    assert f"{url}/distfiles/{layout.OURS.path('one-1.data')}" in done.stdout + done.stderr
+        said = emerge_fetch(root, url)
+        assert f"{url}/distfiles/{layout.OURS.path('one-1.data')}" in said
+        assert fetched.read_bytes() == content
+    fetched.unlink()
+    assert "Local mirror has file" in emerge_fetch(root, str(layer.state / "mirror" / "distfiles"))
+    assert fetched.read_bytes() == content
     assert len(upstream.log) == asked, "upstream was asked although the mirror has the file"
+
+
+def emerge_fetch(root: Path, mirror: str) -> str:
+    """What real Portage says while it fetches app-misc/one with ``mirror`` as GENTOO_MIRRORS."""
+    done = subprocess.run(
+        [sys.executable, str(Path(sys.prefix) / "bin" / "emerge"), "--fetchonly", "--color=n", "app-misc/one"],
+        env={
+            "PATH": "/usr/bin:/bin", "HOME": str(root), "LC_ALL": "C.UTF-8", "PORTAGE_OVERRIDE_EPREFIX": str(root),
+            "PORTAGE_USERNAME": "root", "PORTAGE_GRPNAME": "root", "PORTAGE_INST_UID": str(os.getuid()),
+            "PORTAGE_INST_GID": str(os.getgid()), "FEATURES": settings.FEATURES, "FETCHCOMMAND": settings.FETCH,
+            "RESUMECOMMAND": settings.RESUME, "GENTOO_MIRRORS": mirror,
+        },
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 @pytest.mark.userns
@@ -207,6 +217,17 @@ def test_install_says_what_upstream_said_and_builds_nothing(layer: TinyLayer, up
 
 
 class TestServing:
+    def test_a_port_that_is_taken_is_named_in_one_sentence(self, layer: TinyLayer) -> None:
+        layer.declare()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            place = f"127.0.0.1:{taken.getsockname()[1]}"
+            ended = layer.run("mirror", "serve", "--listen", place, code=2)
+        assert ended.err.splitlines()[0] == f"error: nobody can listen on {place}"
+        for wrong in ("8085", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http"):
+            assert "is not where a server can listen" in layer.run("mirror", "serve", "--listen", wrong, code=2).err
+
     def test_only_what_may_be_given_away_is_served_and_only_to_be_read(
         self, layer: TinyLayer, upstream: MisbehavingServer
     ) -> None:
