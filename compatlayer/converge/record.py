@@ -83,6 +83,7 @@ def provenance(work: Work) -> dict[str, object]:
         "tool": f"compatlayer {__version__}",
         "configuration_sha256": digest_of(selection.prefix_files(chosen)),
         "repositories": [{"name": repository.name, "commit": repository.commit} for repository in chosen.version.repositories],
+        "engine_sources": sorted(source.name for source in chosen.engine.sources(chosen.version)),
         "host_links": links(selection.host_links(chosen)),
         "trusted_dirs": [str(path) for path in selection.trusted_directories(chosen)],
         "locales": list(chosen.version.locales),

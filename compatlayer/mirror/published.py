@@ -83,7 +83,7 @@ def _built_from(published: Published) -> frozenset[str]:
     with repository.source(revision, part, [path for path in paths if manifest.get(path) is not None]) as tree:
         for path in paths:
             try:
-                names |= _pinned(tree / path) if path == str(PROVENANCE) else source_files(tree / path)
+                names |= _recorded(tree / path) if path == str(PROVENANCE) else source_files(tree / path)
             except (ValueError, KeyError, TypeError, OSError) as error:
                 raise DistfileError(
                     f"it cannot be told what {published} was built from",
@@ -93,7 +93,8 @@ def _built_from(published: Published) -> frozenset[str]:
     return frozenset(names)
 
 
-def _pinned(provenance: Path) -> set[str]:
-    """The git bundles of the trees that a part's record of its making names, below the mirror's directory."""
-    repositories = json.loads(provenance.read_bytes())["repositories"]
-    return {f"{trees.DIRECTORY}/{trees.bundle_name(one['name'], one['commit'])}" for one in repositories if one["commit"]}
+def _recorded(provenance: Path) -> set[str]:
+    """What a part's record of its making names: the engine's sources, and the trees, as git bundles below the mirror."""
+    document = json.loads(provenance.read_bytes())
+    pinned = {trees.bundle_name(one["name"], one["commit"]) for one in document["repositories"] if one["commit"]}
+    return {f"{trees.DIRECTORY}/{name}" for name in pinned} | set(map(str, document.get("engine_sources", ())))
