@@ -169,25 +169,14 @@ class _Hashing:
             # One of the two names went astray, the file itself is there.
             place, flat, wrong = flat, place, None
         if wrong is not None:
-            return Damage(entry.name, wrong, self._put_aside(place, flat, wrong))
+            aside = [store.quarantine(path, wrong) for path in (place, flat) if os.path.lexists(path)]
+            return Damage(entry.name, wrong, aside[0] if aside else None)
         if not (flat.exists() and flat.samefile(place)):
             if os.path.lexists(flat):
                 store.quarantine(flat, "not the same as its other name")
             flat.parent.mkdir(exist_ok=True)
             os.link(place, flat)
         return replace(entry, mtime_ns=place.lstat().st_mtime_ns, verified_at_utc=now_utc())
-
-    def _put_aside(self, place: Path, flat: Path, wrong: str) -> Path | None:
-        """Quarantine a file that is wrong under both its names; two names of one file are one."""
-        aside = None
-        for path in (place, flat):
-            if not os.path.lexists(path):
-                continue
-            if aside is not None and os.path.samestat(aside.lstat(), path.lstat()):
-                path.unlink()
-            else:
-                aside = self.store.quarantine(path, wrong)
-        return aside
 
     def _wrong(self, path: Path, entry: Entry) -> str | None:
         try:

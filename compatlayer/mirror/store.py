@@ -141,7 +141,13 @@ class Store:
         return entry
 
     def quarantine(self, path: Path, why: str) -> Path:
-        """Move a file out of the way, under a name that tells when and why; returns where it is now."""
+        """Move a file out of the way, under a name that tells when and why; returns where it is now. Two names of one file are
+        one there.
+        """
+        for there in self._aside(path.name):
+            if os.path.samestat(there.lstat(), path.lstat()):
+                path.unlink()
+                return there
         stamp = now_utc().replace(":", "").replace("-", "")
         reason = "".join(letter if letter.isalnum() else "-" for letter in why)[:60].strip("-")
         target = self.quarantined / f"{path.name[:180]}.{stamp}.{reason}"
@@ -209,8 +215,12 @@ class Store:
             stray.unlink(missing_ok=True)
         return True
 
+    def _aside(self, name: str) -> list[Path]:
+        """What lies in quarantine that was called ``name``, or a name that begins so."""
+        return sorted(self.quarantined.glob(f"{glob.escape(name[:180])}.*"))
+
     def _rescue(self, wanted: Wanted) -> bool:
-        for path in sorted(self.quarantined.glob(f"{glob.escape(wanted.name[:180])}.*")):
+        for path in self._aside(wanted.name):
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode) or found.st_size != wanted.size_bytes:
                 continue
