@@ -55,7 +55,7 @@ def provided(choice: Choice, *, merged: bool) -> Result:
     outcome = Outcome(packages=[{"cpv": "dev-lang/lua-5.4.6", "binary": merged}])
     part = Part("example", "2026.11", TARGETS["linux-x86_64"], PurePosixPath("/cvmfs/example.org/compat"))
     provision = Provision([choice], [Refusal("", "there", "no index")], ["a/b-1"], {"a/c-1": "because"})
-    return Result(part, PLAN, outcome, 1, 65.2, Path("/state/stages/a"), Path("/state/runs/1"), provision)
+    return Result(part, PLAN, outcome, 1, 65.2, Path("/state/stages/a"), Path("/state/runs/1"), provision=provision)
 
 
 def test_an_install_says_which_packages_came_from_where() -> None:
