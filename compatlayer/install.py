@@ -49,7 +49,10 @@ _MIRROR_WAIT_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to install; ``over`` is the read-only tree a new stage stands on, ``base`` what that is called."""
+    """How to install; ``over`` is the read-only tree a new stage stands on, ``base`` what that is called.
+
+    Raises ``UsageError`` for what does not go together.
+    """
 
     over: Path | None = None
     base: str | None = None
@@ -59,6 +62,10 @@ class Options:
     bind: bool = True
     jobs: int | None = None
     stores: Stores | None = None
+
+    def __post_init__(self) -> None:
+        if self.offline and not self.bind:
+            raise UsageError("--offline needs a view", hint="leave --no-bind out: the network is cut by the view's namespace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,9 @@ class TinyLayer:
 
     def pausing(self, cpv: str, phase: str, **metadata: Any) -> None:
         """A package that stays in ``phase`` (such as ``src_compile``) until ``go`` is called; ``wait_for_pause`` waits for it."""
-        wait = f"touch ${{PORTAGE_TMPDIR}}/{phase}; [[ -e ${{PORTAGE_TMPDIR}}/go ]] || sleep {10 * TIMEOUT_S}"
+        # Not for ever: what a test leaves running ends by itself.
+        waiting = f"[[ ! -e ${{PORTAGE_TMPDIR}}/go && ${{SECONDS}} -lt {10 * TIMEOUT_S} ]]"
+        wait = f"touch ${{PORTAGE_TMPDIR}}/{phase}; SECONDS=0; while {waiting}; do sleep 0.1; done"
         self.package(cpv, phases=f"{phase}() {{ {wait}; }}\n", **metadata)
 
     def wait_for_pause(self, phase: str) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 
 from compatlayer import selection
 from compatlayer.engine.base import Workshop
-from compatlayer.errors import UsageError
 from compatlayer.mirror import names as mirror_names
 from compatlayer.selection import Selection
 
@@ -32,8 +31,6 @@ class Options:
 
     ``binaries`` None: no binary packages. Otherwise Portage takes those of the packages named here (``category/name-version``),
     which lie in its PKGDIR; with ``keep_binaries`` it writes one of everything that it builds there.
-
-    Raises ``UsageError`` for what does not go together.
     """
 
     offline: bool = False
@@ -41,10 +38,6 @@ class Options:
     jobs: int | None = None
     binaries: frozenset[str] | None = None
     keep_binaries: bool = False
-
-    def __post_init__(self) -> None:
-        if self.offline and not self.bind:
-            raise UsageError("--offline needs a view", hint="leave --no-bind out: the network is cut by the view's namespace")
 
 
 @dataclass(frozen=True, slots=True)

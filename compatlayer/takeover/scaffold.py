@@ -184,7 +184,7 @@ def overlay_files(
 
 
 def _first_package(ours: Path, keywords: set[str]) -> dict[str, str]:
-    """The first package as this program's own overlay has it, with the keywords of the layer's targets."""
+    """The first package as this program's own overlay has it, with what it inherits and the keywords of the layer's targets."""
     category = FIRST_PACKAGE.partition("/")[0]
     files = {
         source.relative_to(ours).as_posix(): source.read_text(encoding="utf-8")
@@ -201,6 +201,8 @@ def _first_package(ours: Path, keywords: set[str]) -> dict[str, str]:
             digest = hashlib.md5(files[path].encode(), usedforsecurity=False).hexdigest()
             text = re.sub(r"(?m)^KEYWORDS=.*$", f"KEYWORDS={line}", entry.read_text(encoding="utf-8"))
             files[f"metadata/md5-cache/{category}/{entry.name}"] = re.sub(r"(?m)^_md5_=.*$", f"_md5_={digest}", text)
+        for eclass in re.findall(r"(?m)^inherit (.+)$", files[path]):
+            files |= {f"eclass/{name}.eclass": (ours / f"eclass/{name}.eclass").read_text("utf-8") for name in eclass.split()}
     files["metadata/pkgcheck.conf"] = _template("pkgcheck.conf.in", {}).decode()
     return files
 
