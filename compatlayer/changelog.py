@@ -154,7 +154,13 @@ def file_counts(before: Manifest | None, after: Manifest) -> FileCounts:
 
 def soname_changes(before: Contents, after: Contents) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sonames that are new, and those that are gone: whatever was linked against the latter no longer runs."""
-    return tuple(sorted(after.sonames - before.sonames)), tuple(sorted(before.sonames - after.sonames))
+    new, gone = after.sonames - before.sonames, before.sonames - after.sonames
+    return tuple(sorted(filter(_is_linked, new))), tuple(sorted(filter(_is_linked, gone)))
+
+
+def _is_linked(soname: str) -> bool:
+    """Whether programs are linked against it: plugins, such as the hundreds of converters of a C library, have a soname too."""
+    return soname.startswith("lib") or ".so." in soname
 
 
 def markdown(heading: str, sections: Sequence[Section]) -> str:

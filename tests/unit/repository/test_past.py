@@ -97,6 +97,14 @@ def test_sonames_that_go_are_named() -> None:
     assert changelog.soname_changes(before, after) == (("liba.so.3",), ("liba.so.2",))
 
 
+def test_plugins_are_no_libraries() -> None:
+    names = frozenset({"IBM1129.so", "ctype.so", "libtcl8.6.so", "ld-linux-x86-64.so.2"})
+    expected = ("ld-linux-x86-64.so.2", "libtcl8.6.so")
+    before, after = Contents(Inventory()), Contents(Inventory(), names)
+    assert changelog.soname_changes(before, after) == (expected, ())
+    assert changelog.soname_changes(after, before) == ((), expected)
+
+
 def section(**values: object) -> Section:
     plain: dict[str, object] = {
         "title": "2026.11-linux-x86_64.4", "part": "2026.11/linux-x86_64", "date_utc": "2026-11-20T12:00:00Z", "operator": "ops@host",
