@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from compatlayer.journal import write_atomically
 from compatlayer.progress import Event, PackageFinished, PackagePhase, PackagesPlanned, StepStarted, Transferred
@@ -26,6 +27,9 @@ _BINARY_S = 2.0
 
 # Before this share of the work is done, last time's pace is the better guess than this run's.
 _ENOUGH = 0.05
+
+# Where nothing was ever built, the first package says nothing about the others: often it is the smallest.
+_GROUNDS = 3
 
 
 @dataclass(slots=True)
@@ -72,8 +76,9 @@ def name_of(package: str) -> str:
 class Estimate:
     """Follows a run's events and says how much of it is left; never says anything it has no ground for.
 
-    A package weighs what it took last time; one that was never built weighs as much as the average of those that were.
-    The pace is wall-clock time per weight, so that packages built side by side count as they should.
+    A package weighs what it took last time; one that was never built weighs as much as the average of those that were. Where
+    nothing was ever built, what is left weighs as much as the median of what is done: a C library takes longer than ten of the
+    others together. The pace is wall-clock time per weight, so that packages built side by side count as they should.
     """
 
     def __init__(self, durations: Durations, now: Callable[[], float]) -> None:
@@ -86,6 +91,7 @@ class Estimate:
         self._removed: set[str] = set()
         self._binaries: frozenset[str] = frozenset()
         self._done_weight = 0.0
+        self._took: list[float] = []  # seconds, of every package that this run has finished
         self.done = 0
         self.total = 0
 
@@ -108,7 +114,8 @@ class Estimate:
             self.done, self.total = event.done, event.total
             self._waiting.pop(event.package, None)
             seen = self._running.pop(event.package, None) is not None
-            self._done_weight += self._weight(event.package)
+            self._took.append(event.elapsed_s)
+            self._done_weight += self._weight(event.package) if self._last_time else event.elapsed_s
             if seen and event.package not in self._removed and not event.binary:
                 self._durations.seconds[name_of(event.package)] = event.elapsed_s
 
@@ -127,8 +134,10 @@ class Estimate:
         )
         if self._last_time and done < _ENOUGH * (done + left):
             return left
-        if not self.done:
-            return left if self._last_time else None
+        if self._last_time and not self.done:
+            return left
+        if not self._last_time and len(self._took) < min(_GROUNDS, self.total / 2):
+            return None
         return left * (now - self._began) / done if done else None
 
     def _begin(self) -> None:
@@ -141,7 +150,9 @@ class Estimate:
         return self._last_time.get(name_of(package), self._average())
 
     def _average(self) -> float:
-        return max(sum(self._last_time.values()) / len(self._last_time), 0.1) if self._last_time else 1.0
+        if self._last_time:
+            return max(sum(self._last_time.values()) / len(self._last_time), 0.1)
+        return max(median(self._took), 0.1) if self._took else 1.0
 
 
 class Rate:

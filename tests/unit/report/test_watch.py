@@ -143,14 +143,16 @@ def test_this_runs_pace_corrects_last_times_durations() -> None:
     assert estimate.remaining_s() is None
 
 
-def test_without_a_history_the_first_package_says_nothing_and_the_second_is_judged_by_it() -> None:
+def test_without_a_history_the_middle_one_of_the_first_packages_judges_the_rest() -> None:
     clock = Clock()
     estimate = Estimate(Durations(), clock)
-    estimate.tell(PackagePhase("a/a-1", "compile", 0, 4))
-    clock.time += 50
-    assert estimate.remaining_s() is None
-    estimate.tell(PackageFinished("a/a-1", 1, 4, 50.0))
-    assert estimate.remaining_s() == 150
+    said = []
+    for done, took_s in enumerate((3.0, 300.0, 20.0), 1):
+        estimate.tell(PackagePhase(f"a/a{done}-1", "compile", done - 1, 13))
+        clock.time += took_s
+        estimate.tell(PackageFinished(f"a/a{done}-1", done, 13, took_s))
+        said.append(estimate.remaining_s())
+    assert said == [None, None, 200.0]
 
 
 def test_durations_are_remembered_for_the_next_run_but_not_those_of_removals(tmp_path: Path) -> None:
