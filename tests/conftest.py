@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ from hypothesis import settings
 # How long an example takes says what else the machine was doing; a test that promises a time says so itself.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+
+# A shell without job control starts what it puts in the background, a test run too, deaf to Ctrl-C, and so would be every
+# program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
     from tests.standalone_layer import StandaloneLayer
