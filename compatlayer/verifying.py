@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from compatlayer import resolver
-from compatlayer.declaration import policy as policies
+from compatlayer.declaration import policy_file
 from compatlayer.declaration.model import Layer, Target, Version
 from compatlayer.errors import Location, StageError, UsageError
 from compatlayer.findings import Finding
@@ -84,7 +84,7 @@ def _context(chosen: Selection, tree: Path, state: Path, answering: Resolver, me
         host_links=chosen.version.host_links,
         trusted_dirs=chosen.version.trusted_directories(chosen.part),
         build_paths=_build_paths(state),
-        policy=policies.load(chosen.layer.root),
+        policy=policy_file.load(chosen.layer.root),
         refused=refused,
         memory=memory,
     )

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from compatlayer.declaration import policy as policies
+from compatlayer.declaration import policy_file
 from compatlayer.declaration.model import EngineName, HostLink
 from compatlayer.tree.manifest import Manifest
 from compatlayer.verify import catalog
@@ -297,7 +297,7 @@ def _under_a_policy(text: str, plant: Callable[[Path], object]) -> Plant:
     def planted(prefix: TinyPrefix) -> None:
         root = prefix.tree.parent
         (root / "policy.yaml").write_text(text)
-        prefix.settings["policy"] = policies.load(root)
+        prefix.settings["policy"] = policy_file.load(root)
         plant(prefix.tree)
 
     return planted

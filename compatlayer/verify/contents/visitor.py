@@ -80,11 +80,15 @@ class IntegrityVisitor(Visitor):
     def content(self, seen: Seen, chunk: bytes, offset: int, *, is_last: bool) -> None:
         if is_last and not offset:
             # Nearly every file: no state, and the constructor that need not look an algorithm up by name.
-            is_plain = len(seen.records) == 1 and len(seen.records[0].value) == 32
-            digest = (
-                _MD5(chunk, usedforsecurity=False) if is_plain else hashlib.new(_algorithm(seen), chunk, usedforsecurity=False)
-            )
-            self._compare(seen, len(chunk), digest.hexdigest())
+            records = seen.records
+            if len(records) == 1 and len(records[0].value) == 32:
+                digest = _MD5(chunk, usedforsecurity=False).hexdigest()
+                if digest == records[0].value:
+                    self._time(seen, records[0])
+                    return
+            else:
+                digest = hashlib.new(_algorithm(seen), chunk, usedforsecurity=False).hexdigest()
+            self._compare(seen, len(chunk), digest)
             return
         if not offset:
             self._digest = hashlib.new(_algorithm(seen), usedforsecurity=False)

@@ -23,9 +23,15 @@ from compatlayer.verify.reading.resolver import Resolver, Where
 # A package of 300,000 files has 40 MB of it; more is damage, or an attempt to fill our memory.
 MAX_CONTENTS_BYTES = 1 << 27
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-# A plain line is too short to nest deeper than MAX_DEPTH.
-_PLAIN_BYTES = 2 * MAX_DEPTH
 _TIME_DIGITS = 19  # of 64 bits
+# Where the parts of most lines for files are, in bytes from the end: NAME, a space, an MD5, a space, and the time of a file that
+# was modified between 2001 and 2286.
+_TIME = 10
+_DIGEST_END = _TIME + 1
+_DIGEST = _DIGEST_END + 32
+_NAME_END = _DIGEST + 1
+# First bytes of the last part of a line that ask for a closer look: there is no name, or one that could lead elsewhere.
+_UNUSUAL = (b"", b" ", b".")
 
 
 class Kind(enum.StrEnum):
@@ -126,8 +132,8 @@ def load(tree: Path, prefix: str, inventory: Inventory) -> Ownership:
     with Beneath(tree) as below:
         for number, package in enumerate(packages):
             loader.package(below, number, package)
-    with Resolver(tree, prefix) as resolver:
-        directories = _resolved(resolver, loader.directories)
+    with Beneath(tree) as below, Resolver(tree, prefix) as resolver:
+        directories = _resolved(below, resolver, loader.directories)
     return Ownership(packages, directories, loader.damage)
 
 
@@ -136,6 +142,8 @@ class _Loader:
         self.prefix = prefix
         self.start = len(prefix) + 4
         self.directories: dict[bytes, bytearray] = {}
+        # The same, by what precedes the name on a line: kind and directory.
+        self._heads: dict[bytes, bytearray] = {}
         self.damage: list[Damage] = []
 
     def package(self, below: Beneath, number: int, package: str) -> None:
@@ -155,39 +163,32 @@ class _Loader:
     def _lines(self, content: bytes, number: int, package: str, path: str) -> None:
         owner = b"%d\n" % number
         reasons: dict[str, list[int]] = {}
-        # Nearly every line is plain, and there are 100,000 of them: the quick way first, the careful one for what it leaves.
-        is_binary = b"\0" in content
+        # Nearly every line is plain, and there are 100,000 of them: a file or directory where another one was met before.
+        heads = self._heads if b"\0" not in content else {}
         for line_number, raw in enumerate(content.split(b"\n"), 1):
-            if raw and (is_binary or not self._plain(raw, owner)) and (reason := self._careful(raw, owner)):
+            head, _, tail = raw.rpartition(b"/")
+            blob = heads.get(head)
+            if blob is not None and tail[:1] not in _UNUSUAL:
+                if raw[:1] == b"d":
+                    blob += b"dir\0%b\0\0\0%b" % (tail, owner)
+                    continue
+                if tail[-_NAME_END:-_DIGEST] == b" " == tail[-_DIGEST_END:-_TIME] and tail[-_TIME:].isdigit():
+                    blob += b"obj\0%b\0%b\0%b\0%b" % (tail[:-_NAME_END], tail[-_DIGEST:-_DIGEST_END], tail[-_TIME:], owner)
+                    continue
+            if raw and (reason := self._careful(raw, owner)):
                 reasons.setdefault(reason, []).append(line_number)
+            elif blob is None:
+                self._met(head)
         for reason, numbers in reasons.items():
             more = f" (and {len(numbers) - 1} more lines)" if len(numbers) > 1 else ""
             self.damage.append(Damage(package, path, numbers[0], reason + more))
 
-    def _plain(self, raw: bytes, owner: bytes) -> bool:
-        """Take in a line in which nothing is unusual; False, and nothing done, for any other."""
-        if len(raw) > _PLAIN_BYTES or not raw.startswith(self.prefix, 4):
-            return False
-        kind = raw[:4]
-        rest = raw[self.start :]
-        if kind == b"obj ":
-            path, _, mtime = rest.rpartition(b" ")
-            path, _, value = path.rpartition(b" ")
-            if len(value) != 32 or not mtime.isdigit() or len(mtime) > _TIME_DIGITS:
-                return False
-        elif kind == b"dir ":
-            path, value, mtime = rest, b"", b""
-        else:
-            return False
-        directory, _, name = path.rpartition(b"/")
-        if not name or b"/." in path or b"//" in path or path[:1] in b"/.":
-            return False
-        record = b"%b\0%b\0%b\0%b\0%b" % (raw[:3], name, value, mtime, owner)
-        try:
-            self.directories[directory] += record
-        except KeyError:
-            self.directories[directory] = bytearray(record)
-        return True
+    def _met(self, head: bytes) -> None:
+        """Have what precedes a name on its line known, where it was found in order and is of a kind whose lines are short."""
+        if head[:4] in (b"obj ", b"dir ") and b"\0" not in head:
+            blob = self.directories.get(head[self.start :])
+            if blob is not None and (head + b"/").startswith(self.prefix, 4):
+                self._heads[head] = blob
 
     def _careful(self, raw: bytes, owner: bytes) -> str:
         """Take in any line; what is wrong with it, if something is."""
@@ -266,14 +267,17 @@ def _read(below: Beneath, path: str) -> bytes | None:
         os.close(file)
 
 
-def _resolved(resolver: Resolver, directories: dict[bytes, bytearray]) -> dict[str, bytearray]:
+def _resolved(below: Beneath, resolver: Resolver, directories: dict[bytes, bytearray]) -> dict[str, bytearray]:
     """The same by the real directories' names, with those that are reached through links added to where the links lead."""
     found: dict[str, bytearray] = {}
     for directory in sorted(directories):
         blob = directories.pop(directory)
-        name = os.fsdecode(directory) or ROOT
-        leads = resolver.follow(name)
-        real = leads.path if leads.where is Where.INSIDE else name
+        name = real = os.fsdecode(directory) or ROOT
+        try:
+            below.directory(name)  # nearly always: one step from the one before, and no link on the way
+        except OSError:
+            leads = resolver.follow(name)
+            real = leads.path if leads.where is Where.INSIDE else name
         there = found.get(real)
         if there is None:
             found[real] = blob

@@ -54,6 +54,7 @@ class Reader:
         self._visitors = visitors
         self._remembered = remembered
         self._remembers = {name: visitor for name, visitor in visitors.items() if remembers and visitor.remembers}
+        self._some_want_heads = any(visitor.head_bytes is not None for visitor in visitors.values())
         self._known: tuple[str, dict[str, list[Record]]] = ("", {})  # no directory is called that
         self._files_read = self._bytes_read = self._files_trusted = 0
         self._quiet: dict[str, dict[str, str]] = {}
@@ -106,9 +107,19 @@ class Reader:
         records = self._records(part.directory)
         readers = tuple(visitor for visitor in visitors if visitor.reads)
         below = "" if part.directory == ROOT else f"{part.directory}/"
+        # A function call for each of 100,000 entries would show, so this one is long.
         for name in part.names:
-            seen = self._entry(name, inside, below + name, records.get(name, ()), visitors)
-            if readers and seen is not None and stat.S_ISREG(seen.status.st_mode):
+            owned = records.get(name, ())
+            try:
+                status = os.stat(name, dir_fd=inside, follow_symlinks=False)
+                is_link = stat.S_ISLNK(status.st_mode)
+                seen = Seen(below + name, name, status, owned, os.readlink(name, dir_fd=inside) if is_link else "")
+            except OSError:
+                self._gone(below + name, owned, visitors)
+                continue
+            for visitor in visitors:
+                visitor.entry(seen)
+            if readers and stat.S_ISREG(status.st_mode):
                 wanting = [visitor for visitor in readers if visitor.wants(seen)]
                 if wanting:
                     self._read(seen, inside, wanting)
@@ -117,18 +128,6 @@ class Reader:
         if self._known[0] != directory:
             self._known = (directory, self._ownership.records(directory))
         return self._known[1]
-
-    def _entry(self, name: str, inside: int, path: str, records: Sequence[Record], visitors: Sequence[Visitor]) -> Seen | None:
-        try:
-            status = os.stat(name, dir_fd=inside, follow_symlinks=False)
-            is_link = stat.S_ISLNK(status.st_mode)
-            seen = Seen(path, name, status, records, os.readlink(name, dir_fd=inside) if is_link else "")
-        except OSError:
-            self._gone(path, records, visitors)
-            return None
-        for visitor in visitors:
-            visitor.entry(seen)
-        return seen
 
     @staticmethod
     def _gone(path: str, records: Sequence[Record], visitors: Iterable[Visitor]) -> None:
@@ -162,16 +161,13 @@ class Reader:
         seen.status = status
         seen.descriptor = descriptor
         self._files_read += 1
-        offset, size = 0, status.st_size
-        heads = [visitor.head_bytes for visitor in visitors if visitor.head_bytes is not None]
-        if len(heads) == len(visitors):
-            head = os.read(descriptor, max(heads))
+        size = status.st_size
+        if self._some_want_heads and all(visitor.head_bytes is not None for visitor in visitors):
+            head = os.read(descriptor, max(visitor.head_bytes or 0 for visitor in visitors))
             self._bytes_read += len(head)
             for visitor in visitors:
                 visitor.content(seen, head, 0, is_last=True)
             return
-        # A file that grows as fast as we read would keep us for ever; twice what it was is enough to call it changed.
-        limit = 2 * size + CHUNK_BYTES
         if size < CHUNK_BYTES:
             chunk = os.read(descriptor, size + 1)
             if len(chunk) == size:  # as nearly always: it is what it was, and whole
@@ -180,6 +176,12 @@ class Reader:
                     visitor.content(seen, chunk, 0, is_last=True)
                 return
             os.lseek(descriptor, 0, os.SEEK_SET)
+        self._long_content(seen, descriptor, visitors)
+
+    def _long_content(self, seen: Seen, descriptor: int, visitors: Sequence[Visitor]) -> None:
+        offset, size = 0, seen.status.st_size
+        # A file that grows as fast as we read would keep us for ever; twice what it was is enough to call it changed.
+        limit = 2 * size + CHUNK_BYTES
         while True:
             wanted = min(CHUNK_BYTES, max(size - offset, 0) + 1)
             chunk = os.read(descriptor, wanted)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from compatlayer.declaration.model import HostLink
-from compatlayer.declaration.policy import load
+from compatlayer.declaration.policy_file import load
 from compatlayer.errors import DeclarationError, Location
 from compatlayer.findings import Severity
 from tests.tiny_prefix import TinyPrefix, sound
