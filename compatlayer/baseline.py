@@ -20,6 +20,7 @@ from compatlayer.errors import UsageError
 from compatlayer.findings import Finding
 
 _KEYS = ("id", "package", "path", "expected", "actual")
+_WRITE = "write one: compatlayer verify --write-baseline FILE"
 _VERSION = re.compile(r"-\d[^-/]*(-r\d+)?$")
 
 
@@ -85,14 +86,12 @@ def read(file: Path) -> Baseline:
     try:
         document = json.loads(file.read_text())
     except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read", cause=error.strerror, hint="write one: compatlayer verify --write-baseline FILE"
-        ) from error
+        raise UsageError(f"{file} cannot be read", cause=error.strerror, hint=_WRITE) from error
     except ValueError as error:
         raise UsageError(f"{file} is not JSON", cause=str(error)) from error
     entries = document.get("accepted") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise UsageError(f"{file} is no baseline", cause="it is not an object with a list 'accepted'")
+        raise UsageError(f"{file} is no baseline", cause="it is not an object with a list 'accepted'", hint=_WRITE)
     return Baseline([_known(entry, f"{file}: accepted[{number}]") for number, entry in enumerate(entries)])
 
 
