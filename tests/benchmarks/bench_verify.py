@@ -43,6 +43,30 @@ print(found, context.reading.statistics.files_read, context.reading.statistics.f
 """
 
 
+# The same packages as a closure, for what is declared is then what is there: every package is compared in every way.
+DECLARED = """
+import sys
+from pathlib import Path
+from compatlayer.gentoo import inventory
+from compatlayer.gentoo.packages import Closure, Need, Parent, ResolvedPackage
+from compatlayer.verify import registry
+there = inventory.read(Path(sys.argv[1]))
+parents = (Parent("@set", "*", Need.RUNTIME),)
+wanted = (ResolvedPackage(one.id, one.slot, one.subslot, one.repository, one.use, one.iuse, parents) for one in there)
+context = registry.Context(Path(sys.argv[1]), there, Closure(tuple(wanted)))
+print(len(there), sum(1 for _ in registry.findings(context, ["declared"])))
+"""
+
+
+def declared(tree: Path) -> float:
+    """Seconds of reading the inventory and comparing all of it with a closure."""
+    began = time.perf_counter()
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
+    done = subprocess.run([sys.executable, "-c", DECLARED, tree], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[1] == "0", done.stdout
+    return time.perf_counter() - began
+
+
 def ours(tree: Path, *checks: str, memory: str = "", quick: str = "") -> tuple[float, str]:
     """Seconds, and what it printed."""
     began = time.perf_counter()
@@ -160,6 +184,15 @@ def main() -> None:
     if shutil.which("equery"):
         with equery(root) as run:
             tell("integrity / equery check", ratio(lambda: ours(tree, "integrity")[0], lambda: run("check", "*")), "x", 0.4)
+        many = root.with_name(f"{root.name}-packages")
+        names = generate(many, Shape(1200, 12_000))
+        with equery(many) as run:
+            tell(
+                "inventory of 1,200 packages and declared / equery list",
+                ratio(lambda: declared(names), lambda: run("list", "*")),
+                "x",
+                0.5,
+            )
     seconds, said = ours(tree, "integrity", "scripts", "links", "catalog")
     assert said.startswith("0 "), f"a sound layer has findings: {said}"
     tell(f"verify, the checks that look at files, {size}", seconds, "s")
