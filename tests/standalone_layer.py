@@ -24,7 +24,7 @@ from compatlayer.declaration import load
 from compatlayer.declaration.model import TARGETS, EngineName, Layer, Part, Version
 from compatlayer.gentoo.packages import Closure
 from compatlayer.install import prepare
-from tests.tiny_layer import SOURCE, Ended
+from tests.tiny_layer import SOURCE, Ended, as_user
 
 TARGET = TARGETS[this_machine()]
 STATE = SOURCE / ".compatlayer" / "tests"
@@ -48,9 +48,9 @@ class StandaloneLayer:
     def prefix(self) -> PurePosixPath:
         return self.part.prefix
 
-    def run(self, *arguments: str, code: int = 0) -> Ended:
-        """Run a command line of ours on it."""
-        return _run(self.state, self.part.version, *arguments, code=code)
+    def run(self, *arguments: str, code: int = 0, layer: Path = SOURCE / "layer.yaml", user_id: int | None = None) -> Ended:
+        """Run a command line of ours on it, or on another declaration; as ``user_id`` where one is named."""
+        return _run(self.state, self.part.version, *arguments, code=code, layer=layer, user_id=user_id)
 
     def in_empty_root(self, *command: str, binds: Sequence[str] = (), check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command where there is nothing but the layer, /proc, /dev and an empty /tmp; ``binds`` are more words for bwrap."""
@@ -103,10 +103,18 @@ def _build(version: str, digest: str) -> None:
     begun.unlink()
 
 
-def _run(state: Path, version: str, *arguments: str, code: int | None = 0, timeout_s: float = TIMEOUT_S) -> Ended:
-    places = ["--layer", str(SOURCE / "layer.yaml"), "--state", str(state), "--layer-version", version]
+def _run(
+    state: Path,
+    version: str,
+    *arguments: str,
+    code: int | None = 0,
+    timeout_s: float = TIMEOUT_S,
+    layer: Path = SOURCE / "layer.yaml",
+    user_id: int | None = None,
+) -> Ended:
+    places = ["--layer", str(layer), "--state", str(state), "--layer-version", version]
     done = subprocess.run(
-        [sys.executable, "-m", "compatlayer", *places, *arguments],
+        [*(as_user(user_id) if user_id is not None else ()), sys.executable, "-m", "compatlayer", *places, *arguments],
         cwd=SOURCE,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.tiny_layer import SOURCE
+
 if TYPE_CHECKING:
     from tests.standalone_layer import StandaloneLayer
 
-# Slow: the C library alone takes a quarter of an hour of two processors.
-pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real, pytest.mark.slow]
+# One worker builds it, which takes two processors nine minutes; the others go on meanwhile.
+pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real, pytest.mark.xdist_group("standalone")]
 
+ANOTHER_USER = 23456
 # One of each kind of program; each says something of its own.
 SPEAK = {
     "bash": ("bash --version", "GNU bash"),
@@ -39,6 +46,39 @@ def test_it_is_what_was_declared_and_its_acceptance_tests_pass(standalone: Stand
     assert {finding["id"] for finding in verdict["findings"]} <= {"name-case-collision"}
     assert standalone.run("plan").out == "nothing to do\n"
     standalone.run("test")
+
+
+def test_its_acceptance_tests_pass_under_every_synthetic_host(standalone: StandaloneLayer) -> None:
+    hosts = standalone.run("--format", "json", "hostlab").document["hosts"]
+    assert {"empty", "preload", "nameless-user"} <= {host["host"] for host in hosts}
+    assert {host["verdict"] for host in hosts} == {"passed"}
+
+
+@pytest.mark.root
+def test_published_and_checked_out_elsewhere_it_passes_for_another_user(standalone: StandaloneLayer) -> None:
+    with another_site() as root:
+        standalone.run("publish", layer=root / "layer.yaml")
+        for path in (root, *root.rglob("*")):
+            os.chown(path, ANOTHER_USER, ANOTHER_USER, follow_symlinks=False)
+        state = ("--state", str(root / "state"))
+        said = standalone.run(*state, "test", "--revision", "test", layer=root / "layer.yaml", user_id=ANOTHER_USER)
+        assert " passed" in said.out + said.err
+
+
+@contextmanager
+def another_site() -> Iterator[Path]:
+    """The declaration of this layer at another place, with repositories of its own, where everybody may look."""
+    with tempfile.TemporaryDirectory(prefix="compatlayer-site-") as name:
+        root = Path(name)
+        for part in ("layer.yaml", "sets", "overlay", "config", "tests/layer"):
+            source, target = SOURCE / part, root / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, symlinks=True)
+            else:
+                shutil.copy2(source, target)
+        root.chmod(0o755)
+        yield root
 
 
 @pytest.mark.parametrize("kind", SPEAK)
