@@ -20,7 +20,7 @@ from compatlayer.binaries.choose import Choice
 from compatlayer.binaries.identities import Identities
 from compatlayer.binaries.provide import Provision, Stores, providing
 from compatlayer.closures import resolve
-from compatlayer.converge import Places, Work
+from compatlayer.converge import BUILD, Places, Work
 from compatlayer.converge.record import trees_of
 from compatlayer.declaration.model import EngineName, Layer, Part, Target, Version
 from compatlayer.engine import host as machine
@@ -51,6 +51,7 @@ _MIRROR_WAIT_S = 3600.0
 class Options:
     """How to install; ``over`` is the read-only tree a new stage stands on, ``base`` what that is called.
 
+    ``build_at`` is the name of the build directory as packages see it, where it is to be another one.
     Raises ``UsageError`` for what does not go together.
     """
 
@@ -62,6 +63,7 @@ class Options:
     bind: bool = True
     jobs: int | None = None
     stores: Stores | None = None
+    build_at: str = BUILD
 
     def __post_init__(self) -> None:
         if self.offline and not self.bind:
@@ -172,7 +174,7 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
         machine.require(work.chosen.host)
         run_directory = converge.begin_run(state, "install", str(part).replace("/", "-"))
         monitor.tell(Note(f"log: {run_directory / 'logs'}"))
-        places = Places(state.absolute(), run_directory, str(part).replace("/", "-"))
+        places = Places(state.absolute(), run_directory, str(part).replace("/", "-"), options.build_at)
         with _binaries(work, stage, places, options, monitor) as provision:
             outcome = _carry_out(work, stage, places, options, provision, monitor)
         _refuse_divergence(work, installed(stage, bind=options.bind), run_directory)

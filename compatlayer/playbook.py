@@ -75,7 +75,9 @@ def run(playbook: Playbook, view: View, monitor: Monitor) -> Outcome:
     config.suppress_ansible_output = True
     # Not through its #! line, which a deep directory makes longer than the kernel reads.
     program = [sys.executable, str(Path(sys.prefix) / "bin" / "ansible-playbook")]
-    config.command = list(view.command([*program, *config.command[1:]]))
+    # Whatever the umask of whoever runs this: files that a role or a build makes are for everybody to read.
+    fixed_umask = ["/bin/sh", "-c", 'umask 022; exec "$@"', "sh"]
+    config.command = list(view.command([*fixed_umask, *program, *config.command[1:]]))
     config.env = {**_runner_environment(config.env), **playbook.environment}
     config.cwd = str(directory)
     config.pexpect_timeout = WAKE_S

@@ -51,6 +51,8 @@ def plan() -> int:
     help="The private key to sign what is stored (default: $COMPATLAYER_SIGNING_KEY, or our own).",
 )
 @click.option("-j", "--jobs", type=click.IntRange(1, 1024), metavar="N", help="Packages at once (default: processors).")
+# For `rebuild`, which finds out this way which packages remember where they were built.
+@click.option("--build-at", metavar="NAME", default="build", hidden=True)
 @global_options
 def install(
     over: str | None,
@@ -62,6 +64,7 @@ def install(
     no_binaries: bool,
     key: Path | None,
     jobs: int | None,
+    build_at: str,
 ) -> int:
     """Converge the stage to the declaration.
 
@@ -84,6 +87,7 @@ def install(
         bind=not no_bind,
         jobs=jobs,
         stores=None if no_binaries else stores.of(session, binaries, key),
+        build_at=build_at,
     )
     with session.monitor() as monitor:
         result = installing.install(session.layer, session.version, session.target, session.state, options, monitor)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from compatlayer.converge.bootstrap import bootstrap, refuse_root
 from compatlayer.converge.record import Work, is_converged, provenance, remember, stamp
 from compatlayer.converge.run import converge
-from compatlayer.converge.workplace import Options, Places, begin_run
+from compatlayer.converge.workplace import BUILD, Options, Places, begin_run
 
 __all__ = [
+    "BUILD",
     "Options",
     "Places",
     "Work",

@@ -65,7 +65,7 @@ def view_of(chosen: Selection, stage: Stage, places: Places, options: Options, m
                 hint="leave --no-bind out: the view gives it one",
             )
         return unbound(chosen.part.prefix)
-    binds = [Bind(path, ROOT / name, writable=name not in READ_ONLY) for name, path in places.host.items()]
+    binds = [Bind(path, places.seen(name, bound=True), writable=name not in READ_ONLY) for name, path in places.host.items()]
     binds += [Bind(path, ROOT / "repositories" / name) for name, path in repository_directories(chosen, places.state).items()]
     binds.append(Bind(places.run, PurePosixPath(places.run), writable=True))
     for path, content in account_files(chosen.host).items():
@@ -86,5 +86,5 @@ def _on_host(text: str | None, places: Places) -> str | None:
     if text is None:
         return None
     for name, path in places.host.items():
-        text = text.replace(str(ROOT / name) + "/", f"{path}/")
+        text = text.replace(f"{places.seen(name, bound=True)}/", f"{path}/")
     return text

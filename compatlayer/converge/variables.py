@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from compatlayer import selection
 from compatlayer.converge.record import LOCALES, Former, Work, links, packages, provenance
-from compatlayer.converge.workplace import MACHINE_REPOSITORY, ROOT, Options, Places
+from compatlayer.converge.workplace import BUILD, MACHINE_REPOSITORY, ROOT, Options, Places
+from compatlayer.engine import settings
 from compatlayer.mirror import store
 from compatlayer.plan import Kind
 from compatlayer.resources import resource
@@ -68,6 +69,10 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
         "package_set_options": _emerge_options(options, options.jobs or chosen.host.cpu_count),
         "package_set_progress_file": str(workshop.logs / "progress.jsonl"),
         "package_set_output_file": str(workshop.logs / "emerge.out"),
+        "portage_records_prefix": prefix,
+        "portage_records_epoch": settings.SOURCE_DATE_EPOCH_S,
+        "portage_records_build_directory": str(workshop.build),
+        "portage_records_recorded_build_directory": str(ROOT / BUILD),
         "provenance_prefix": prefix,
         "provenance_document": provenance(work),
     }

@@ -19,6 +19,7 @@ from compatlayer.mirror import names as mirror_names
 from compatlayer.selection import Selection
 
 ROOT = PurePosixPath("/compatlayer")
+BUILD = "build"
 # A generated ebuild repository that only says what mirror:// names mean on this machine. The build sees it, the layer does not.
 MACHINE_REPOSITORY = "compatlayer-machine"
 # Places that a build may read, and no more.
@@ -42,17 +43,21 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The directories of the state directory that a build uses, and how the build sees them."""
+    """The directories of the state directory that a build uses, and how the build sees them.
+
+    ``build_at`` is the name under which a view shows the build directory: another one only to find out who remembers it.
+    """
 
     state: Path
     run: Path
     part: str
+    build_at: str = BUILD
 
     @property
     def host(self) -> Mapping[str, Path]:
         """Directories by the name of their place below ``ROOT``."""
         return {
-            "build": self.state / "build" / self.part,
+            BUILD: self.state / "build" / self.part,
             "distfiles": self.state / "distfiles",
             "mirror": self.state / "mirror",
             "packages": self.state / "packages" / self.part,
@@ -77,12 +82,14 @@ class Places:
 
     def seen(self, name: str, *, bound: bool) -> PurePosixPath:
         """The path of a place as the build sees it."""
-        return ROOT / name if bound else PurePosixPath(self.host[name])
+        if not bound:
+            return PurePosixPath(self.host[name])
+        return ROOT / (self.build_at if name == BUILD else name)
 
     def workshop(self, *, bound: bool) -> Workshop:
         """The places as engines name them."""
         return Workshop(
-            build=self.seen("build", bound=bound),
+            build=self.seen(BUILD, bound=bound),
             distfiles=self.seen("distfiles", bound=bound),
             mirror=self.seen("mirror", bound=bound),
             packages=self.seen("packages", bound=bound),

@@ -118,6 +118,7 @@ ADVICE = re.compile(
     r"The ebuild environment file|Working directory:|S: ')"
 )
 POLL_S = 0.2
+OF_ANSIBLE = ("ANSIBLE_", "AWX_", "RUNNER_")
 
 
 def read(path):
@@ -229,7 +230,9 @@ def run_emerge(module, arguments, total=0):
         output.write(f"$ {' '.join(command)}\n".encode())
         output.flush()
         # Before it unmerges, Portage waits for a person to change their mind; here the plan was the time for that.
-        environment = {**os.environ, "CLEAN_DELAY": "0"}
+        # Ansible's own variables name places of this machine, and Portage records what it finds in its environment.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_ANSIBLE)}
+        environment["CLEAN_DELAY"] = "0"
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         while True:
             progress.poll(process.pid)
