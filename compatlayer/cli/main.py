@@ -28,6 +28,7 @@ VERBS: Mapping[str, tuple[str, str, str]] = {
     "verify": ("inspect", "verify", "Compare what is installed with what is declared."),
     "test": ("inspect", "test", "Run the layer's acceptance tests."),
     "hostlab": ("hostlab", "hostlab", "Run the acceptance tests under synthetic hosts."),
+    "rebuild": ("rebuild", "rebuild", "Build the part again as somebody else, and compare the two."),
     "publish": ("publish", "publish", "Publish the stage to the test repository."),
     "promote": ("publish", "promote", "Move a tested revision to production, bit for bit."),
     "approve": ("publish", "approve", "Sign an approval of a test revision."),

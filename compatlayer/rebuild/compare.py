@@ -104,9 +104,7 @@ class _Owners:
         return self.known[directory].get(place.name, "")
 
 
-def _difference(
-    one: Entry | None, other: Entry | None, first: Path, second: Path, owners: _Owners, both: Both
-) -> Difference:
+def _difference(one: Entry | None, other: Entry | None, first: Path, second: Path, owners: _Owners, both: Both) -> Difference:
     entry = one or other
     assert entry is not None, "a difference has two sides, or one"
     path = entry.path

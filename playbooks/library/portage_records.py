@@ -79,7 +79,8 @@ SORTED = ("NEEDED", "NEEDED.ELF.2")
 RUN_FEATURES = frozenset(("buildpkg", "binpkg-multi-instance", "pkgdir-index-trusted", "getbinpkg", "unprivileged"))
 # Variables of the run around Portage, how many processors compress, and the login shell, which bash looks up by itself.
 RUN_VARIABLES = re.compile(
-    rb'^declare (?:-\S+ )?(?:(?:ANSIBLE|AWX|RUNNER)_\w+|PORTAGE_COMPRESSION_COMMAND|MAKEOPTS|SHELL)=(?:\$?["\'].*["\'])?\n', re.MULTILINE
+    rb'^declare (?:-\S+ )?(?:(?:ANSIBLE|AWX|RUNNER)_\w+|PORTAGE_COMPRESSION_COMMAND|MAKEOPTS|SHELL)=(?:\$?["\'].*["\'])?\n',
+    re.MULTILINE,
 )
 FEATURES_VARIABLE = re.compile(rb'^(declare -x (?:PORTAGE_)?FEATURES=")([^"\n]*)(")$', re.MULTILINE)
 # Its #dir_mtime says for which state of the directory the cache holds.
