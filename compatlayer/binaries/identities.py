@@ -2,8 +2,8 @@
 
 Installed packages do not say what they were made from, and an ebuild may be edited without a new revision. So each is remembered
 with a mark: a digest of its CONTENTS, the list of its files with their checksums, and of the time at which its entry was written.
-As long as that is the same, nobody has merged it anew. The times in CONTENTS do not count: they are made the same for all packages
-after a merge (docs/adr/0025).
+As long as that is the same, nobody has merged it anew. The times in CONTENTS do not count: after a merge they are made the same
+for all packages (docs/adr/0025).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ MAX_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of an archive; ``time`` and ``owner`` as the archive has them, ``rest`` is what else it says (mode, type, target)."""
+    """A member of an archive; ``time`` and ``owner`` as the archive has them, ``rest`` is its mode, type and target."""
 
     name: str
     content: bytes

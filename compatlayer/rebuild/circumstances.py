@@ -1,6 +1,6 @@
 """Who builds, where and how: what must leave no trace in a layer. Pure: values in, values out.
 
-A second build is made under circumstances that differ from the first one's in every way that can be had; what cannot be had is said.
+A second build is made under circumstances that differ from the first one's in every way that can be had; the rest is told.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Value = TypeVar("_Value", int, str)
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a build could remember. ``home`` and ``state`` are directories of the machine, ``build_directory`` is seen in the view.
+    """What a build could remember. ``home`` and ``state`` are directories of the machine, ``build_directory`` is one of the view.
 
     ``jobs`` is how many packages are built at once, ``file_system`` the type of the one that is built on.
     """
@@ -57,7 +57,7 @@ class Circumstance:
 
 # Nothing else about the machine can be varied on the machine itself, or not without a risk.
 NOT_VARIED = {
-    "directory order": "only another file system under --scratch brings one: a file system that shuffles it would be one in user space",
+    "directory order": "only another file system under --scratch brings one: what shuffles it lies in user space",
     "processor, kernel, compiler": "one machine has one of each: build on another one, and compare its revision",
     "owner of files": "no part of a layer: repositories replace owners when publishing",
 }
@@ -99,7 +99,7 @@ def _text(name: str, circumstances: Circumstances) -> str:
 
 
 def traces(circumstances: Circumstances) -> Iterator[tuple[str, bytes]]:
-    """What a file would hold that remembers one of these, by the circumstance's name; only what is long enough to mean something."""
+    """What a file would hold that remembers one of these, by the circumstance's name."""
     yield "host name", circumstances.host_name.encode()
     yield "user name", circumstances.user.encode()
     yield "user name", str(circumstances.user_id).encode()

@@ -31,7 +31,14 @@ def explain(differences: Sequence[Difference], first: Path, second: Path, direct
             continue
         said = directory / f"{difference.path}.txt"
         said.parent.mkdir(parents=True, exist_ok=True)
-        command = ["diffoscope", "--text", said, "--no-progress", first / difference.path, second / difference.path]
+        command: list[str | Path] = [
+            "diffoscope",
+            "--text",
+            said,
+            "--no-progress",
+            first / difference.path,
+            second / difference.path,
+        ]
         try:
             done = process.run(command, timeout_s=TIMEOUT_S, check=False)
         except ProgramError as error:

@@ -83,11 +83,18 @@ def file_system(directory: Path) -> str:
 
 @contextmanager
 def workplace(directory: Path, purpose: str, *, keep: bool = False) -> Iterator[Path]:
-    """An empty directory for one second build, removed at the end of the block unless ``keep``; what an earlier run has left there
-    is removed first.
+    """An empty directory for one second build, removed at the end of the block unless ``keep``.
 
-    Raises ``LockHeldError`` when another run uses it, ``StageError`` when something else lies there.
+    What an earlier run has left there is removed first.
+
+    Raises ``LockHeldError`` when another run uses it, ``StageError`` when it cannot be written or something else lies there.
     """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageError(f"{directory.parent} cannot be made", cause=error.strerror, hint=_ELSEWHERE) from error
+    if not os.access(directory.parent, os.W_OK | os.X_OK):
+        raise StageError(f"{directory.parent} cannot be written to", cause="it belongs to somebody else", hint=_ELSEWHERE)
     with lock.hold(directory.with_name(f"{directory.name}.lock"), purpose):
         _refuse_strangers(directory)
         _remove(directory)
@@ -101,6 +108,7 @@ def workplace(directory: Path, purpose: str, *, keep: bool = False) -> Iterator[
 
 
 _MARK = ".second-build"
+_ELSEWHERE = "name a directory of yours with --scratch"
 
 
 def _refuse_strangers(directory: Path) -> None:
@@ -205,7 +213,7 @@ _KEEP = "its logs were in {}/runs; --keep keeps them"
 
 
 def _lend(mirror: Path, target: Path) -> None:
-    """Give the second build the files of the mirror under a second name, or a copy; it makes its own index, and hashes them all."""
+    """Give the second build the files of the mirror under a second name, or a copy; it hashes them all itself."""
     for area in (store.PUBLIC, store.PRIVATE, "trees"):
         if (mirror / area).is_dir():
             shutil.copytree(mirror / area, target / area, copy_function=_link_or_copy)

@@ -1,11 +1,11 @@
-"""Rebuilding: the sequence only. Look at the first build, build again as somebody else, compare, keep what is needed to look closer."""
+"""Rebuilding: the sequence only. Look at the first build, build again as somebody else, compare, keep what differs."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from compatlayer.rebuild import diffoscope, second
 from compatlayer.rebuild.causes import Both
 from compatlayer.rebuild.circumstances import Circumstance, another, compared
 from compatlayer.rebuild.compare import Aspect, Comparison, compare
+from compatlayer.selection import select
 from compatlayer.stage import find_stage
 
 
@@ -65,8 +66,8 @@ def rebuild(
     """Build a part a second time, from nothing and from source, and compare it with ``first``.
 
     Raises ``StageError`` when there is no finished first build, ``UsageError`` for an engine that does not build,
-    ``LockHeldError`` while another run rebuilds this part, ``HostError`` and ``ConvergeError`` when the second build is refused or
-    fails.
+    ``LockHeldError`` while another run rebuilds this part, ``HostError`` and ``ConvergeError`` when the second build is
+    refused or fails.
     """
     if version.engine is EngineName.NATIVE:
         raise UsageError("an adopted prefix cannot be built a second time", cause="its own Portage built it, where it stands")
@@ -74,7 +75,7 @@ def rebuild(
     part = layer.part(version, target)
     if first.tree is None:
         _refuse_unfinished(layer, version, target, state)
-    ours = second.here(state, jobs=installing.select(layer, version, target).host.cpu_count)
+    ours = second.here(state, jobs=select(layer, version, target).host.cpu_count)
     place = (options.scratch or state / "rebuild").absolute() / f"{part.version}-{part.target.name}"
     theirs = another(ours, str(place), second.file_system(place), options.jobs)
     second.check(theirs)
@@ -120,10 +121,12 @@ def _tree(first: First, state: Path, part: Part) -> Iterator[Path]:
     stage = None if first.tree else find_stage(state, part)
     if first.tree is None and stage is None:
         raise StageError(f"there is no stage of {part} to compare with", hint="begin one: compatlayer install")
-    with stage.lock(f"comparison of two builds of {part}") if stage else nullcontext():
-        with stage.seen() if stage else nullcontext(first.tree) as tree:
-            assert tree is not None, "either there is a stage, or a tree"
-            yield tree
+    if stage is None:
+        assert first.tree is not None, "either there is a stage, or a tree"
+        yield first.tree
+        return
+    with stage.lock(f"comparison of two builds of {part}"), stage.seen() as tree:
+        yield tree
 
 
 def _compared(part: Part, state: Path, first: tuple[str, Path], other: tuple[str, Path], both: Both, monitor: Monitor) -> Rebuilt:

@@ -8,10 +8,10 @@ DOCUMENTATION = r"""
 module: portage_records
 short_description: Make Portage's records of what is installed the same for everybody who installs the same
 description:
-  - Portage records of each package when it was built, as the how manieth it was merged, from which file, in which directory, and what
-    else was in the environment. This module rewrites these values in C(var/db/pkg), so that they depend on the package alone.
-  - Times become I(epoch), of the installed files as well, since Portage compares the two. The counters stay unique and do not exceed
-    C(var/cache/edb/counter).
+  - Portage records of each package when it was built, as the how manieth it was merged, from which file, in which directory, and
+    what else was in the environment. This module rewrites these values in C(var/db/pkg), to depend on the package alone.
+  - Times become I(epoch), of the installed files as well, since Portage compares the two. The counters stay unique and do not
+    exceed C(var/cache/edb/counter).
   - Caches that Portage makes anew when it misses them are removed.
   - What is right already is not touched. Nothing may be merging meanwhile. Supports check mode.
 options:
@@ -166,7 +166,8 @@ class Records:
                 path = front[4:].partition(b" -> ")[0] if line.startswith(b"sym ") else front[4:].rpartition(b" ")[0]
                 if recorded.isdigit() and int(recorded) != self.epoch:
                     self.touch(path, int(recorded))
-                    line = b"%b %d" % (front, self.epoch)
+                    lines.append(b"%b %d" % (front, self.epoch))
+                    continue
             lines.append(line)
         lines.sort(key=lambda line: line.split(b" ", 1)[-1])
         return b"".join(line + b"\n" for line in lines)
