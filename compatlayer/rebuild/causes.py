@@ -112,7 +112,7 @@ def _of_archives(first: tuple[Member, ...], second: tuple[Member, ...], both: Bo
         if one.owner != other.owner:
             found.append(Cause.USER)
         if one.rest != other.rest:
-            found.append(Cause.UMASK if _modes_alone(one.rest, other.rest) else Cause.UNKNOWN)
+            found += _of_rests(one.rest, other.rest, both)
         # An index of symbols (named "/") follows the order of the members.
         if one.content != other.content and not (one.name == "/" and names[0] != names[1]):
             found += _causes(one.content, other.content, both)
@@ -120,8 +120,12 @@ def _of_archives(first: tuple[Member, ...], second: tuple[Member, ...], both: Bo
     yield from found or [Cause.UNKNOWN]
 
 
-def _modes_alone(first: str, second: str) -> bool:
-    return first.partition(" ")[2] == second.partition(" ")[2]
+def _of_rests(first: str, second: str, both: Both) -> tuple[Cause, ...]:
+    """Why what an archive says beside time and owner differs: its mode comes first, in octal digits."""
+    (one, _, more), (other, _, more_too) = first.partition(" "), second.partition(" ")
+    if more != more_too or not set(one + other) <= set("01234567"):
+        return (Cause.UNKNOWN,)
+    return of_modes(int(one, 8) & 0o7777, int(other, 8) & 0o7777, both)
 
 
 def _of_bytes(first: bytes, second: bytes, both: Both) -> Iterator[Cause]:
