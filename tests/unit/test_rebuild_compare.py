@@ -47,6 +47,12 @@ def only(trees: tuple[Path, Path]) -> tuple[str, str, list[str], list[str]]:
     return one.path, one.package, [str(aspect) for aspect in one.aspects], [str(cause) for cause in one.causes]
 
 
+def point(trees: tuple[Path, Path], *targets: str) -> None:
+    for tree, target in zip(trees, targets, strict=True):
+        (tree / "usr/bin/link").unlink()
+        (tree / "usr/bin/link").symlink_to(target)
+
+
 def test_equal_trees_have_one_root_and_no_difference(trees: tuple[Path, Path]) -> None:
     os.utime(trees[1] / "usr/bin/tool", (1, 1))
     found = look(trees)
@@ -68,12 +74,9 @@ def test_a_mode_is_told_beside_the_content(trees: tuple[Path, Path]) -> None:
 
 
 def test_a_link_is_told_by_its_target_and_a_directory_by_its_mode(trees: tuple[Path, Path]) -> None:
-    link = trees[1] / "usr/bin/link"
-    link.unlink()
-    link.symlink_to("/compatlayer/second-build/tool")
-    assert only(trees) == ("usr/bin/link", "app-misc/tool-1", ["target of the link"], ["unknown"])
-    link.unlink()
-    link.symlink_to("tool")
+    point(trees, "/compatlayer/build/tool", "/compatlayer/second-build/tool")
+    assert only(trees) == ("usr/bin/link", "app-misc/tool-1", ["target of the link"], ["embedded build path"])
+    point(trees, "tool", "tool")
     (trees[1] / "usr").chmod(0o700)
     assert only(trees) == ("usr", "app-misc/tool-1", ["mode"], ["umask"])
 
