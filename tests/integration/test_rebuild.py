@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compatlayer.tree.manifest import Manifest
-from tests.tiny_layer import USER_ID, TinyLayer, tiny_layer
+from tests.tiny_layer import TINY_BINARIES, USER_ID, TinyLayer, tiny_layer
 
 pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real]
 
@@ -114,3 +114,13 @@ def test_the_second_build_never_deletes_what_is_not_its_own(layer: TinyLayer) ->
     refused = layer.run("rebuild", "--scratch", str(layer.directory / "scratch"), code=5)
     assert "it was not made by a second build" in refused.err
     assert precious.exists()
+
+
+def test_a_layer_from_binary_packages_is_bit_for_bit_the_one_that_was_built(layer: TinyLayer) -> None:
+    layer.declare("app-misc/wanted", more=f"mirrors: {{tiny: ['{(layer.root / 'upstream').as_uri()}']}}\n{TINY_BINARIES}")
+    layer.install()
+    built = Manifest.of_tree(layer.upper)
+    layer.run("stage", "drop", "--yes")
+    taken = layer.install().document["binaries"]["packages"]
+    assert {one["origin"] for one in taken} == {"binary"}
+    assert Manifest.of_tree(layer.upper) == built

@@ -33,7 +33,9 @@ def merged(bench: Bench) -> Bench:
     for name in ("one", "two"):
         repository.ebuild(
             f"app-misc/{name}-1",
-            phases="S=${WORKDIR}\nsrc_install() { insinto /usr/share; newins - ${PN} <<< x; dosym ${PN} /usr/share/${PN}.link; }\n",
+            phases="S=${WORKDIR}\n"
+            'src_configure() { export CFLAGS="-ffile-prefix-map=${WORKDIR}=/x"; }\n'
+            "src_install() { insinto /usr/share; newins - ${PN} <<< x; dosym ${PN} /usr/share/${PN}.link; }\n",
         )
     emerge(bench, "app-misc/two", "app-misc/one")
     return bench
