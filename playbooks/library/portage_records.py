@@ -77,8 +77,8 @@ DROPPED = ("BUILD_ID", "BINPKGMD5")
 SORTED = ("NEEDED", "NEEDED.ELF.2")
 # FEATURES that say whether a run had a store of binary packages, and whether it was root's.
 RUN_FEATURES = frozenset(("buildpkg", "binpkg-multi-instance", "pkgdir-index-trusted", "getbinpkg", "unprivileged"))
-# Variables of the run around Portage, how many processors compress, which build of a package it is in a store, the login shell that
-# bash looks up, and a name without a value that the merge of a binary package leaves.
+# Variables of the run around Portage, how many processors compress, which of the stored builds it is, the login shell that
+# bash has found, and a name without a value that the merge of a binary package leaves.
 RUN_VARIABLES = re.compile(
     rb"^declare (?:-\S+ )?(?:(?:(?:ANSIBLE|AWX|RUNNER)_\w+|PORTAGE_COMPRESSION_COMMAND|MAKEOPTS|BUILD_ID|SHELL)="
     rb"(?:\$?[\"'].*[\"'])?|(?<=declare -- )f)\n",
