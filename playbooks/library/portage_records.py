@@ -85,6 +85,9 @@ RUN_VARIABLES = re.compile(
     re.MULTILINE,
 )
 FEATURES_VARIABLE = re.compile(rb'^(declare -x (?:PORTAGE_)?FEATURES=")([^"\n]*)(")$', re.MULTILINE)
+# Portage wraps these in functions that complain, and that say whether the builder's machine has the program (ebuild.sh).
+AUTOTOOLS = re.compile(rb'^    /\S+/(aclocal|autoconf|automake|libtoolize) "\$@";\n    return \$\?\n', re.MULTILINE)
+MISSING = rb'    echo "*** missing command: \1" 1>&2;\n    return 127\n'
 # Its #dir_mtime says for which state of the directory the cache holds.
 METADATA = "metadata"
 METADATA_TIME = b"#dir_mtime="
@@ -190,7 +193,7 @@ class Records:
             text = bz2.decompress(before)
         except (OSError, ValueError):
             return before
-        text = RUN_VARIABLES.sub(b"", text)
+        text = AUTOTOOLS.sub(MISSING, RUN_VARIABLES.sub(b"", text))
         text = FEATURES_VARIABLE.sub(lambda found: found[1] + without_run_features(found[2]) + found[3], text)
         return bz2.compress(self.without_places(text))
 

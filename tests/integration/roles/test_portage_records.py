@@ -135,3 +135,15 @@ def test_check_mode_says_what_would_be_done_and_does_nothing(merged: Bench) -> N
     (ran,) = merged.converge("portage_records", variables(merged), check_mode=True)
     assert json.loads(json.dumps(ran.results[1]["packages"])) == ["app-misc/one-1", "app-misc/two-1"]
     assert {path: path.read_bytes() for path in Path(merged.prefix).rglob("*") if path.is_file()} == before
+
+
+def test_whether_the_builder_has_automake_is_no_part_of_a_record(merged: Bench) -> None:
+    merged.converge("portage_records", variables(merged))
+    saved = merged.prefix / INSTALLED.format("one") / "environment.bz2"
+    before = saved.read_bytes()
+    missing = b'    echo "*** missing command: automake" 1>&2;\n    return 127\n'
+    text = bz2.decompress(before)
+    assert missing in text
+    saved.write_bytes(bz2.compress(text.replace(missing, b'    /usr/bin/automake "$@";\n    return $?\n')))
+    merged.converge("portage_records", variables(merged))
+    assert saved.read_bytes() == before
