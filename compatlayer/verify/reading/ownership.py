@@ -24,12 +24,6 @@ from compatlayer.verify.reading.resolver import Resolver, Where
 MAX_CONTENTS_BYTES = 1 << 27
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _TIME_DIGITS = 19  # of 64 bits
-# Where the parts of most lines for files are, in bytes from the end: NAME, a space, an MD5, a space, and the time of a file that
-# was modified between 2001 and 2286.
-_TIME = 10
-_DIGEST_END = _TIME + 1
-_DIGEST = _DIGEST_END + 32
-_NAME_END = _DIGEST + 1
 # First bytes of the last part of a line that ask for a closer look: there is no name, or one that could lead elsewhere.
 _UNUSUAL = (b"", b" ", b".")
 
@@ -172,8 +166,9 @@ class _Loader:
                 if raw[:1] == b"d":
                     blob += b"dir\0%b\0\0\0%b" % (tail, owner)
                     continue
-                if tail[-_NAME_END:-_DIGEST] == b" " == tail[-_DIGEST_END:-_TIME] and tail[-_TIME:].isdigit():
-                    blob += b"obj\0%b\0%b\0%b\0%b" % (tail[:-_NAME_END], tail[-_DIGEST:-_DIGEST_END], tail[-_TIME:], owner)
+                parts = tail.rsplit(b" ", 2)
+                if len(parts) == 3 and len(parts[1]) == 32 and parts[2].isdigit() and len(parts[2]) <= _TIME_DIGITS:
+                    blob += b"obj\0%b\0%b\0%b\0%b" % (*parts, owner)
                     continue
             if raw and (reason := self._careful(raw, owner)):
                 reasons.setdefault(reason, []).append(line_number)
