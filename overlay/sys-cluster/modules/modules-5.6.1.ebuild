@@ -74,11 +74,8 @@ src_install() {
 	# Sourced, not run.
 	find "${ED}/usr/share/Modules/init" -type f -exec chmod 0644 {} + || die
 
-	# Scripts start with a program of the layer; one for Python has no
-	# interpreter here.
+	# One for Python has no interpreter here.
 	grep -rlE '^#!.*\bpython' "${ED}/usr/share/Modules" | xargs -r rm || die
-	grep -rlE '^#!(/usr)?/bin/(env )?bash' "${ED}/usr/share/Modules" |
-		xargs -r sed -i -E "1s|^#!.*|#!${EPREFIX}/usr/bin/bash|" || die
 
 	local shell
 	mkdir "${T}/profile.d" || die
