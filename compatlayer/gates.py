@@ -1,4 +1,4 @@
-"""Gates: what a promotion demands of a revision, each with its verdict and its reason.
+"""Gates: what a promotion demands of a revision, and publishing of a stage, each with its verdict and its reason.
 
 A gate is asked when ``layer.yaml`` declares it. Whatever is declared and cannot be asked refuses: silence is no consent.
 """
@@ -9,7 +9,7 @@ import enum
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compatlayer import acceptance, entering, signing, verifying
@@ -22,6 +22,7 @@ from compatlayer.repository.base import Repository, Revision
 from compatlayer.repository.ledger import operator
 from compatlayer.signing import PrivateKey, PublicKey
 from compatlayer.verify import registry
+from compatlayer.verify.registry import Context
 
 APPROVAL = "urn:compatlayer:approval:v1"
 SHOWN = 5
@@ -78,27 +79,51 @@ class Question:
 
 def ask(question: Question, overrides: Mapping[str, str]) -> tuple[Answer, ...]:
     """Ask every declared gate. Raises ``UsageError`` for an override of a gate that is unknown or cannot be overridden."""
-    for name, reason in overrides.items():
-        if name not in tuple(Gate) or Gate(name) in NEVER_OVERRIDDEN:
-            can = ", ".join(gate for gate in Gate if gate not in NEVER_OVERRIDDEN)
-            raise UsageError(f"the gate '{name}' cannot be overridden", hint=f"these can: {can}")
-        if not reason.strip():
-            raise UsageError(f"overriding the gate '{name}' needs a reason", hint=f"--override {name}='why'")
+    check_overrides(overrides, tuple(gate for gate in Gate if gate not in NEVER_OVERRIDDEN))
     return tuple(
         Answer(gate, passed, reason, None if passed else overrides.get(gate)) for gate, passed, reason in _answers(question)
     )
 
 
-def refuse(answers: Sequence[Answer], what: str) -> None:
-    """Raise ``GateError``, with each refusal explained, unless all allow it."""
+def ask_stage(layer: Layer, version: Version, target: Target, state: Path, override: str | None = None) -> tuple[Answer, ...]:
+    """Ask a stage what can be asked before anything is published: the gate ``verify``, where it is declared.
+
+    What has not changed since the last full ``verify`` is not read again; promoting reads everything. The other gates are about
+    a revision. ``override`` is the operator's reason for passing the gate all the same.
+    """
+    if not layer.gates.verify:
+        return ()
+    threshold = Severity[str(layer.gates.verify).upper()]
+    try:
+        with verifying.of_stage(layer, version, target, state) as context:
+            passed, reason = _verdict(replace(context, quick=True), threshold)
+    except CompatlayerError as error:
+        passed, reason = False, f"it could not be asked: {error}"
+    return (Answer(Gate.VERIFY, passed, reason, None if passed else override),)
+
+
+def check_overrides(overrides: Mapping[str, str], possible: Sequence[Gate]) -> None:
+    """Raise ``UsageError`` for an override of anything but the ``possible`` gates, and for one without a reason."""
+    for name, reason in overrides.items():
+        if name not in possible:
+            raise UsageError(f"the gate '{name}' cannot be overridden", hint=f"these can: {', '.join(possible)}")
+        if not reason.strip():
+            raise UsageError(f"overriding the gate '{name}' needs a reason", hint=f"--override {name}='why'")
+
+
+def refuse(answers: Sequence[Answer], what: str, unchanged: str = "production", kept: str = "the receipt") -> None:
+    """Raise ``GateError``, with each refusal explained, unless all allow it.
+
+    ``unchanged`` is the repository that stays as it is, ``kept`` where the reason of an override is written down.
+    """
     closed = [answer for answer in answers if not answer.allows]
     if not closed:
         return
     can = [answer.gate for answer in closed if answer.gate not in NEVER_OVERRIDDEN]
     raise GateError(
-        f"{what} is refused by {', '.join(answer.gate for answer in closed)}; production is unchanged",
+        f"{what} is refused by {', '.join(answer.gate for answer in closed)}; {unchanged} is unchanged",
         cause="\n".join(f"{answer.gate}: {answer.reason}" for answer in closed),
-        hint="put it right, or override by name with a reason that goes into the receipt: "
+        hint=f"put it right, or override by name with a reason that goes into {kept}: "
         + " ".join(f"--override {gate}='…'" for gate in can)
         if can
         else "build the part for the production path",
@@ -205,7 +230,11 @@ def _verify(question: Question, gates: Gates) -> tuple[bool, str]:
     with question.repository.read(question.revision, question.part) as tree:
         manifest = question.repository.manifest(question.revision, question.part)
         context = verifying.of_revision(question.layer, question.version, question.target, question.state, tree, manifest)
-        found = [finding for finding in registry.findings(context) if finding.severity >= threshold]
+        return _verdict(context, threshold)
+
+
+def _verdict(context: Context, threshold: Severity) -> tuple[bool, str]:
+    found = [finding for finding in registry.findings(context) if finding.severity >= threshold]
     if not found:
         return True, f"no finding of severity {threshold.label} or above"
     shown = [f"{finding.identifier}: {finding.description}" for finding in found[:SHOWN]]

@@ -60,6 +60,7 @@ class Bundle:
     entries: Mapping[str, Entry]
     stage: str
     contents: Mapping[str, Any]
+    note: str
     keys: tuple[PublicKey, ...]
 
 
@@ -75,6 +76,7 @@ class Parcel:
     tree: Manifest
     stage: str
     contents: Mapping[str, Any]
+    note: str = ""
 
 
 def write(parcel: Parcel, file: Path, key: PrivateKey) -> None:
@@ -90,6 +92,7 @@ def write(parcel: Parcel, file: Path, key: PrivateKey) -> None:
         "opaque": list(parcel.changes.opaque),
         "stage": parcel.stage,
         "contents": dict(parcel.contents),
+        "note": parcel.note,
     }
     subject = {"name": str(parcel.part), "digest": {"sha256": parcel.tree.root}}
     envelope = key.sign(signing.statement([subject], BUNDLE, predicate))
@@ -281,6 +284,7 @@ def _bundle(file: Path, verified: signing.Verified) -> Bundle:
             entries,
             said["stage"],
             said["contents"],
+            str(said.get("note", "")),
             verified.keys,
         )
     except (KeyError, TypeError, ValueError, StageError) as error:

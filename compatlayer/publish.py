@@ -46,11 +46,19 @@ class Published:
     section: Section | None
 
 
-def publish(layer: Layer, stage: Stage, repository: Repository, *, onto: Revision | None = None) -> Published:
+def publish(
+    layer: Layer,
+    stage: Stage,
+    repository: Repository,
+    *,
+    onto: Revision | None = None,
+    admit: Callable[[], str] = lambda: "",
+) -> Published:
     """Publish a stage on top of the revision that it stands on; hold no lock.
 
-    ``onto`` names the head for a stage that was not begun on it, which then replaces the part. Raises ``LockHeldError``,
-    ``StageError`` and ``RepositoryError``; the repository then stands where it stood.
+    ``onto`` names the head for a stage that was not begun on it, which then replaces the part. ``admit`` is asked when there is
+    something to publish: it raises what forbids it, and gives what the changelog shall say of it (``gates.ask_stage``). Raises
+    ``LockHeldError``, ``StageError`` and ``RepositoryError``; the repository then stands where it stood.
     """
     with stage.lock(f"publishing {stage.part}"):
         head = repository.head(stage.part)
@@ -59,24 +67,29 @@ def publish(layer: Layer, stage: Stage, repository: Repository, *, onto: Revisio
         if head is not None and _is_same(repository.manifest(head, stage.part), tree):
             return Published(stage.part, repository.name, None, None)
         _refuse_other_head(stage, repository, head, base, onto)
+        note = admit()
         contents = _contents_of_stage(stage, tree)
         if head is None:
-            return carry(layer, repository, Change(stage.part, head, tuple(steps), contents, stage.identifier))
+            return carry(layer, repository, Change(stage.part, head, tuple(steps), contents, stage.identifier, note))
         # What was taken back since an earlier publish of this stage is in its lower tree, not in the upper one.
         with nullcontext(stage.upper) if base == head else stage.seen() as source:
             load = Load(between(repository.manifest(head, stage.part), tree), source, tree)
-            return carry(layer, repository, Change(stage.part, head, (load,), contents, stage.identifier))
+            return carry(layer, repository, Change(stage.part, head, (load,), contents, stage.identifier, note))
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be published: the loads on top of ``head``, and what is in the part afterwards. ``stage`` says who made it."""
+    """What is to be published: the loads on top of ``head``, and what is in the part afterwards.
+
+    ``stage`` says who made it, ``note`` what the changelog says besides the packages.
+    """
 
     part: Part
     head: Revision | None
     steps: tuple[Load, ...]
     contents: Contents
     stage: str
+    note: str = ""
 
 
 def carry(
@@ -85,7 +98,7 @@ def carry(
     """Publish a change with its changelog; ``announce`` sees that before anything is done."""
     part, head, tree = change.part, change.head, change.steps[-1].becomes
     before = contents_of(repository, head, part), repository.manifest(head, part) if head else None
-    section = make_section(layer.root, part, head, (before[0], change.contents), (before[1], tree))
+    section = make_section(layer.root, part, head, (before[0], change.contents), (before[1], tree), note=change.note)
     announce(section)
     message = Message(f"{section.title}: {section.summary}", origin_of(section, stage=change.stage))
     with written(repository, part, tree, change.contents, section) as own:
@@ -93,12 +106,18 @@ def carry(
     return Published(part, repository.name, revision, section)
 
 
-def to_bundle(stage: Stage, repository: Repository, file: Path, key: PrivateKey) -> handover.Parcel:
-    """Write what a stage changes into one signed file, for a publisher that this machine cannot reach."""
+def to_bundle(
+    stage: Stage, repository: Repository, file: Path, key: PrivateKey, *, admit: Callable[[], str] = lambda: ""
+) -> handover.Parcel:
+    """Write what a stage changes into one signed file, for a publisher that this machine cannot reach.
+
+    ``admit`` is asked first, as in ``publish``; what it gives goes along.
+    """
     with stage.lock(f"bundling {stage.part}"):
         base, steps = _steps(stage, repository)
         if len(steps) > 1:
             raise StageError(f"the stage of {stage.part} stands on a directory", hint="begin it on a revision, or on nothing")
+        note = admit()
         contents = _contents_of_stage(stage, steps[0].becomes)
         parcel = handover.Parcel(
             stage.part,
@@ -109,6 +128,7 @@ def to_bundle(stage: Stage, repository: Repository, file: Path, key: PrivateKey)
             steps[0].becomes,
             stage.identifier,
             contents_document(contents),
+            note,
         )
         handover.write(parcel, file, key)
         return parcel
@@ -145,7 +165,7 @@ def from_bundle(
         if tree.root != bundle.root:
             raise RepositoryError(f"{file.name} does not make the tree that was signed", cause=f"{tree.root}, not {bundle.root}")
         contents = contents_from(bundle.contents, part)
-        change = Change(part, head, (Load(between(head_tree, tree), source, tree),), contents, stage)
+        change = Change(part, head, (Load(between(head_tree, tree), source, tree),), contents, stage, bundle.note)
         return carry(layer, repository, change, announce)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _KEY = click.option("--key", type=_FILE, metavar="FILE", help="The private key (default: $COMPATLAYER_SIGNING_KEY, or our own).")
+_OVERRIDE = click.option(
+    "--override", "overrides", multiple=True, metavar="GATE=REASON", help="Pass a gate that refuses (repeatable)."
+)
 
 
 @click.command()
@@ -29,15 +33,22 @@ _KEY = click.option("--key", type=_FILE, metavar="FILE", help="The private key (
 @click.option(
     "--from-tarball", type=_FILE, metavar="FILE", help="Publish a whole layer that was built elsewhere (.tar.gz, .tar.zst)."
 )
+@_OVERRIDE
 @_KEY
 @global_options
 def publish(
-    onto: str | None, to_bundle: Path | None, from_bundle: Path | None, from_tarball: Path | None, key: Path | None
+    onto: str | None,
+    to_bundle: Path | None,
+    from_bundle: Path | None,
+    from_tarball: Path | None,
+    overrides: tuple[str, ...],
+    key: Path | None,
 ) -> int:
     """Publish the stage to the test repository, as a new revision: all of it, or nothing.
 
-    What was written is read back before anybody can see it. A builder that cannot reach the publisher writes a bundle; it is
-    published there if its signature (a key in keys/), the revision it was made for, and every digest hold.
+    Where layer.yaml declares the gate verify, a stage with findings is refused (exit code 7), also for a bundle. What was
+    written is read back before anybody can see it. A builder that cannot reach the publisher writes a bundle; it is published
+    there if its signature (a key in keys/), the revision it was made for, and every digest hold.
     """
     from compatlayer import publish as publishing  # noqa: PLC0415
     from compatlayer.cli.repositories import Places  # noqa: PLC0415
@@ -48,11 +59,14 @@ def publish(
 
     if sum(one is not None for one in (to_bundle, from_bundle, from_tarball)) > 1:
         raise UsageError("--to-bundle, --from-bundle and --from-tarball exclude each other")
+    if overrides and (from_bundle or from_tarball):
+        raise UsageError("only a stage is asked by a gate here", hint="what comes in a file is asked when it is promoted")
     session = Session()
     places = Places(session)
     repository = places.repository(TEST)
+    admit = _admission(session, dict(_override(text) for text in overrides))
     if to_bundle is not None:
-        parcel = publishing.to_bundle(_stage(places), repository, to_bundle, places.signing_key(key))
+        parcel = publishing.to_bundle(_stage(places), repository, to_bundle, places.signing_key(key), admit=admit)
         session.say(f"{to_bundle}: {len(parcel.changes)} changes of {parcel.part}, {parcel.changes.size_bytes} bytes")
         session.give({"part": str(parcel.part), "changes": len(parcel.changes), "file": str(to_bundle)}, str(to_bundle))
         return 0
@@ -70,12 +84,30 @@ def publish(
     elif from_tarball is not None:
         result = publishing.from_tarball(session.layer, places.part, repository, from_tarball, replaced, announce)
     else:
-        result = publishing.publish(session.layer, _stage(places), repository, onto=replaced)
+        result = publishing.publish(session.layer, _stage(places), repository, onto=replaced, admit=admit)
     sys.stdout.write(report.published(result, session.settings.format, session.paint))
     if result.revision is not None:
         places.hold_sources()
         places.keep_few_tags(repository)
     return 0
+
+
+def _admission(session: Session, overrides: Mapping[str, str]) -> Callable[[], str]:
+    """What asks the stage's gate, once there is something to publish; it gives what the changelog says of an override."""
+    from compatlayer import gates  # noqa: PLC0415
+
+    gates.check_overrides(overrides, (gates.Gate.VERIFY,))
+
+    def ask() -> str:
+        override = overrides.get(gates.Gate.VERIFY)
+        answers = gates.ask_stage(session.layer, session.version, session.target, session.state, override)
+        gates.refuse(answers, "publishing the stage", unchanged="the test repository", kept="the changelog")
+        for answer in answers:
+            said = f"overridden: {answer.override}" if answer.override else f"passed, {answer.reason}"
+            session.say(f"gate {answer.gate}: {said}")
+        return "; ".join(f"{answer.gate} overridden: {answer.override}" for answer in answers if answer.override)
+
+    return ask
 
 
 def _stage(places: Places) -> Stage:
@@ -90,7 +122,7 @@ def _stage(places: Places) -> Stage:
 
 @click.command()
 @click.argument("revision", default="head")
-@click.option("--override", "overrides", multiple=True, metavar="GATE=REASON", help="Pass a gate that refuses (repeatable).")
+@_OVERRIDE
 @click.option("--full-readback", is_flag=True, help="Read all of production back, not only what changes.")
 @_KEY
 @global_options

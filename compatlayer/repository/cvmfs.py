@@ -284,6 +284,25 @@ class CvmfsRepository:
         below = self.below(part)
         return next((str(path) for path in (below, *below.parents) if path.parts and (self.mounted / path).is_dir()), "")
 
+    def opened(self) -> str | None:
+        """The identity of the transaction that is open in ``cvmfs_server``, whoever opened it; None when none is.
+
+        ``cvmfs_server`` makes a file when it opens one and deletes it with that: the file is the transaction.
+        """
+        try:
+            status = self._flag.stat()
+        except FileNotFoundError:
+            return None
+        return f"{status.st_ino} {status.st_mtime_ns}"
+
+    def opened_at_utc(self) -> datetime:
+        """When the transaction was opened that is open in ``cvmfs_server``. Raises ``OSError`` when none is."""
+        return datetime.fromtimestamp(self._flag.stat().st_mtime, UTC)
+
+    @property
+    def _flag(self) -> Path:
+        return self.spool / "in_transaction.lock"
+
     def record_file(self, tag: str) -> Path:
         """Where the ledger keeps what is known of a revision."""
         return self.ledger.directory / "revisions" / f"{tag}.json"

@@ -115,6 +115,11 @@ class CvmfsServer:
         found = (re.fullmatch(r"[AMRD]\S* \S (/.*?)(?: [+-]\d+)?", line) for line in lines)
         return tuple(match[1] for match in found if match)
 
+    def staged(self) -> bool:
+        """Whether somebody has written into the open transaction. When that cannot be told, somebody may have."""
+        done = self._call("diff", "--worktree", self.repository)
+        return done.returncode != 0 or bool(done.stdout.strip())
+
     def health(self) -> Health:
         """What is wrong, and whether a transaction is open. Raises ``RepositoryError`` for a repository that is not here."""
         for line in self._run("list").stdout.splitlines():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from compatlayer.repository.cvmfs import CvmfsRepository
 
 DIRTAB = ".cvmfsdirtab"
+OPENED = "opened"
 
 
 class CvmfsTransaction(JournalledTransaction):
@@ -49,7 +51,20 @@ class CvmfsTransaction(JournalledTransaction):
         return next((one for one in self.repository.revisions(self.part) if tags & set(one.tags)), None)
 
     def _open(self) -> None:
-        self.repository.server.transaction(self.repository.leased(self.part))
+        before = self.repository.opened()
+        try:
+            self.repository.server.transaction(self.repository.leased(self.part))
+        except RepositoryError:
+            raise  # its exit code says that it has opened nothing
+        except BaseException:  # stopped by hand: what it was about to open may be open now
+            if self.repository.opened() not in (None, before):
+                self.repository.server.abort()
+            raise
+        try:
+            self._record(OPENED, identity=self.repository.opened())
+        except BaseException:
+            self.repository.server.abort()
+            raise
 
     def _apply(self, changes: ChangeList, source: Path, after: Manifest) -> None:
         self.place.mkdir(parents=True, exist_ok=True)
@@ -76,6 +91,12 @@ class CvmfsTransaction(JournalledTransaction):
 
     def _publish(self) -> Revision:
         announced = self.notes["publish"]
+        if not self._holds_it():
+            raise RepositoryError(
+                f"the transaction of {self.part} in {self.repository.domain} was taken away; nothing was published",
+                cause="somebody has aborted it, and perhaps begun another",
+                hint="find out who; then run the same command again",
+            )
         self.repository.server.publish(announced["tag"], announced["description"])
         revision = next((one for one in self.repository.revisions(self.part) if announced["tag"] in one.tags), None)
         if revision is None:
@@ -93,7 +114,33 @@ class CvmfsTransaction(JournalledTransaction):
         return revision
 
     def _abort(self) -> None:
-        self.repository.server.abort()
+        """Discard what is ours, and only that. A publish that has failed may have made its snapshot all the same."""
+        if self._holds_it():
+            self.repository.server.abort()
+        if "publish" in self.notes and self.find_published(self.ledger.journal.read()) is not None:
+            raise RepositoryError(
+                f"{self.part} was published to {self.repository.name}, although cvmfs_server failed in the end",
+                hint="run the same command again: it finishes what belongs to it",
+            )
+
+    def _settle(self) -> None:
+        """Close what a publish has left open that was killed after its snapshot could be seen."""
+        if self._holds_it():
+            self.repository.server.abort()
+
+    def _holds_it(self) -> bool:
+        """Whether the transaction that is open in ``cvmfs_server`` is this one.
+
+        A crash between opening it and writing down that it is open leaves the journal without its identity. It is ours
+        then if it was opened since the journal began and nobody has written into it: we write only afterwards.
+        """
+        there = self.repository.opened()
+        if there is None:
+            return False
+        if OPENED in self.notes:
+            return bool(there == self.notes[OPENED]["identity"])
+        began = datetime.fromisoformat(self.ledger.journal.read()[0].at_utc)
+        return self.repository.opened_at_utc() >= began and not self.repository.server.staged()
 
     def _keep_catalogs_small(self) -> None:
         """Have nested catalogs made for the part and its large directories: one catalog holds 200,000 entries at most."""
