@@ -67,6 +67,7 @@ class CvmfsTransaction(JournalledTransaction):
             raise
 
     def _apply(self, changes: ChangeList, source: Path, after: Manifest) -> None:
+        self._refuse_lost()
         self.place.mkdir(parents=True, exist_ok=True)
         apply(changes, source, self.place)
         self._changed.update(put.path for put in changes.puts)
@@ -91,12 +92,7 @@ class CvmfsTransaction(JournalledTransaction):
 
     def _publish(self) -> Revision:
         announced = self.notes["publish"]
-        if not self._holds_it():
-            raise RepositoryError(
-                f"the transaction of {self.part} in {self.repository.domain} was taken away; nothing was published",
-                cause="somebody has aborted it, and perhaps begun another",
-                hint="find out who; then run the same command again",
-            )
+        self._refuse_lost()
         self.repository.server.publish(announced["tag"], announced["description"])
         revision = next((one for one in self.repository.revisions(self.part) if announced["tag"] in one.tags), None)
         if revision is None:
@@ -127,6 +123,14 @@ class CvmfsTransaction(JournalledTransaction):
         """Close what a publish has left open that was killed after its snapshot could be seen."""
         if self._holds_it():
             self.repository.server.abort()
+
+    def _refuse_lost(self) -> None:
+        if not self._holds_it():
+            raise RepositoryError(
+                f"the transaction of {self.part} in {self.repository.domain} was taken away; nothing was published",
+                cause="somebody has aborted it, and perhaps begun another",
+                hint="find out who; then run the same command again",
+            )
 
     def _holds_it(self) -> bool:
         """Whether the transaction that is open in ``cvmfs_server`` is this one.

@@ -264,7 +264,8 @@ def test_a_transaction_whose_process_died_is_found_and_undone(ground: Ground) ->
     assert os.waitpid(pid, 0)[1] == 0
     pending = ground.repository.pending()
     assert pending is not None
-    assert (pending.operator, pending.line, pending.steps, pending.holder) == ("gone@host", "half", ("begin", "apply"), None)
+    assert (pending.operator, pending.line, pending.holder) == ("gone@host", "half", None)
+    assert (pending.steps[0], pending.steps[-1]) == ("begin", "apply")
     with pytest.raises(RepositoryError, match=r"a transaction of .* is open"):
         ground.repository.begin(ground.part, Message("x", Origin("me")), first)
     found = ground.repository.resume()
@@ -423,6 +424,11 @@ def test_garbage_collection_keeps_what_heads_and_tags_lead_to(ground: Ground) ->
 # --- what only CernVM-FS does
 
 
+def flag(ground: Ground) -> Path:
+    """What is there while a transaction is open in ``cvmfs_server``."""
+    return ground.directory / "spool" / DOMAIN / "in_transaction.lock"
+
+
 @pytest.fixture
 def cvmfs(tmp_path: Path) -> Ground:
     return stand_in(tmp_path, *PARTS)
@@ -445,7 +451,7 @@ def test_what_stops_cvmfs_server_is_named_and_a_retry_works(cvmfs: Ground, troub
     assert said in str(error.value)
     assert hint in str(error.value)
     assert cvmfs.repository.pending() is None
-    assert not (cvmfs.stand_in / "in_transaction").exists(), "nothing stays open"
+    assert not flag(cvmfs).exists(), "nothing stays open"
     (cvmfs.stand_in / trouble).unlink()
     assert cvmfs.publish(tree).number == 1
 
@@ -463,10 +469,93 @@ def test_a_publish_that_was_killed_inside_cvmfs_server_is_repaired(cvmfs: Ground
 
 def test_somebody_elses_transaction_is_left_alone(cvmfs: Ground) -> None:
     assert cvmfs.stand_in is not None
-    (cvmfs.stand_in / "in_transaction").touch()
+    flag(cvmfs).touch()
     with pytest.raises(RepositoryError, match="a transaction is open that is not ours"):
         cvmfs.publish(cvmfs.tree())
-    assert (cvmfs.stand_in / "in_transaction").exists()
+    assert flag(cvmfs).exists()
+
+
+def killed_around_opening(ground: Ground, *, before: bool) -> None:
+    """A run that is killed before, or right after, ``cvmfs_server`` has opened its transaction."""
+    pid = os.fork()
+    if pid == 0:
+        server = ground.repository.server  # type: ignore[attr-defined]
+        opening = server.transaction
+
+        def killed(lease: str = "") -> None:
+            if not before:
+                opening(lease)
+            os._exit(9)
+
+        server.transaction = killed
+        ground.repository.begin(ground.part, Message("gone", Origin("gone@host")), None)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+def by_hand(ground: Ground, *arguments: str) -> None:
+    """Run ``cvmfs_server`` as somebody else does."""
+    program = str(ground.directory / "cvmfs_server")
+    assert os.spawnl(os.P_WAIT, program, program, *arguments, DOMAIN) == 0
+
+
+def test_a_run_that_was_killed_right_after_opening_leaves_nothing_open(cvmfs: Ground) -> None:
+    killed_around_opening(cvmfs, before=False)
+    assert flag(cvmfs).exists()
+    assert cvmfs.repository.pending() is not None
+    found = cvmfs.repository.resume()
+    assert found is not None
+    found.abort()
+    assert not flag(cvmfs).exists()
+    assert cvmfs.publish(cvmfs.tree()).number == 1
+
+
+def test_a_run_that_was_killed_before_opening_takes_nobody_elses_transaction_away(cvmfs: Ground) -> None:
+    killed_around_opening(cvmfs, before=True)
+    by_hand(cvmfs, "transaction")
+    repository = cvmfs.repository
+    assert isinstance(repository, CvmfsRepository)
+    (repository.mounted / "theirs").write_text("hours of work")
+    found = repository.resume()
+    assert found is not None
+    found.abort()
+    assert repository.pending() is None
+    assert (repository.mounted / "theirs").read_text() == "hours of work"
+    assert flag(cvmfs).exists()
+    by_hand(cvmfs, "publish")
+    assert cvmfs.publish(cvmfs.tree()).number == 1
+
+
+def test_a_transaction_that_was_open_before_ours_is_not_taken_away(cvmfs: Ground) -> None:
+    by_hand(cvmfs, "transaction")
+    os.utime(flag(cvmfs), (1_700_000_000, 1_700_000_000))
+    killed_around_opening(cvmfs, before=True)
+    found = cvmfs.repository.resume()
+    assert found is not None
+    found.abort()
+    assert flag(cvmfs).exists()
+
+
+@pytest.mark.parametrize("after", ["begin", "apply"])
+def test_a_transaction_that_replaced_ours_is_neither_published_nor_taken_away(cvmfs: Ground, after: str) -> None:
+    """Somebody aborts what is open, and begins another: its file may have the number that the old one had."""
+    tree = cvmfs.tree()
+    manifest = Manifest.of_tree(tree)
+    changes = between(None, manifest)
+    transaction = cvmfs.repository.begin(cvmfs.part, Message("x", Origin("me")), None)
+    if after == "apply":
+        transaction.apply(changes, tree, manifest)
+    by_hand(cvmfs, "abort", "-f")
+    by_hand(cvmfs, "transaction")
+    with pytest.raises(RepositoryError, match="was taken away; nothing was published"):
+        if after == "apply":
+            transaction.publish(tag_of(cvmfs.part, 1))
+        else:
+            transaction.apply(changes, tree, manifest)
+    transaction.abort()
+    assert flag(cvmfs).exists()
+    assert cvmfs.repository.pending() is None
+    by_hand(cvmfs, "publish")
+    assert cvmfs.repository.head(cvmfs.part) is None
 
 
 def test_a_part_that_was_changed_behind_our_back_is_not_built_on(cvmfs: Ground) -> None:

@@ -78,11 +78,36 @@ def test_a_stage_goes_on_after_it_was_published_and_takes_back_what_it_likes(lay
     # b is as it was all the time; by-hand goes, and a is taken back: its file comes from the tree below the stage.
     (layer.upper / "usr/share/tiny/by-hand").unlink()
     (layer.upper / "usr/share/tiny/a-0").unlink()
-    layer.run("publish")
+    layer.run("publish", "--override", "verify=taken back by hand")
     tree = _tree(layer, "test")
     assert sorted(path.name for path in (tree / "usr/share/tiny").iterdir()) == ["a-0", "b-0"]
     assert (tree / "usr/share/tiny/a-0").read_text().strip() == "1"
     assert "nothing to publish" in layer.run("publish").out
+
+
+def test_a_stage_with_findings_is_not_published_unless_somebody_says_why(layer: TinyLayer) -> None:
+    layer.install()
+    (layer.upper / "usr/share/tiny/a-0").write_text("by hand")
+    bundle = layer.root / "bundle.tar.zst"
+    for arguments in ((), ("--to-bundle", str(bundle)), ("--override", "prefix=no such gate of a stage")):
+        code = 2 if "--override" in arguments else 7
+        refused = layer.run("publish", *arguments, code=code).err
+        assert code == 2 or "publishing the stage is refused by verify; the test repository is unchanged" in refused
+        assert code == 2 or "usr/share/tiny/a-0" in refused
+    assert not bundle.exists()
+    assert layer.run("--format", "json", "history").document["revisions"] == []
+
+    published = layer.run("--format", "json", "publish", "--override", "verify=shown to upstream").document
+    assert published["section"]["note"] == "verify overridden: shown to upstream"
+    assert "verify overridden: shown to upstream" in layer.run("changelog").out
+    assert "nothing to publish" in layer.run("publish").out, "where there is nothing to publish, no gate is asked"
+    layer.run("promote", code=7)
+
+    # Put right, it goes through; a layer that declares no such gate is not asked.
+    (layer.upper / "usr/share/tiny/a-0").write_text("1\n")
+    layer.declare("app-misc/a", "app-misc/b", more=REPOSITORIES.replace("verify: error", ""))
+    (layer.upper / "usr/share/tiny/b-0").write_text("by hand")
+    layer.run("publish")
 
 
 def _tree(layer: TinyLayer, name: str) -> Path:
