@@ -289,7 +289,8 @@ class GatesEntry(_Entry):
     """What refuses a promotion; what is left out is not asked for."""
 
     verify: Annotated[str, checked(names.one_of(SEVERITIES, "severity", "severities")), _choice(SEVERITIES)] | None = Field(
-        None, description="refuses when there is a finding of this severity or above"
+        None,
+        description="refuses when there is a finding of this severity or above; asked of a stage too, before it is published",
     )
     advisories: Annotated[str, checked(names.one_of(IMPACTS, "impact", "impacts")), _choice(IMPACTS)] | None = Field(
         None, description="refuses when an advisory of this impact or above is open"

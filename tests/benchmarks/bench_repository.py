@@ -54,16 +54,21 @@ def published(directory: Path, files: int) -> PublishedLayer:
     stage = layer.stage()
     stage.upper.rmdir()
     build(stage.upper, files)
-    for number in range(PACKAGES):
-        entry = stage.upper / f"var/db/pkg/cat/name{number}-1"
-        entry.mkdir(parents=True)
-        for name, value in (("SLOT", "0"), ("EAPI", "8"), ("BUILD_TIME", "1"), ("PROVIDES", f"x86_64: libname{number}.so.1")):
-            (entry / name).write_text(value)
+    packages(stage.upper)
     _, first_s = timed(lambda: publish.publish(layer.layer, layer.stage(), layer.test))
     say(f"first publish of {files} files", first_s, "s")
     _, promote_s = timed(lambda: run_promote(layer))
     say(f"first promotion of {files} files", promote_s, "s")
     return layer
+
+
+def packages(tree: Path) -> None:
+    """A package database for a tree."""
+    for number in range(PACKAGES):
+        entry = tree / f"var/db/pkg/cat/name{number}-1"
+        entry.mkdir(parents=True)
+        for name, value in (("SLOT", "0"), ("EAPI", "8"), ("BUILD_TIME", "1"), ("PROVIDES", f"x86_64: libname{number}.so.1")):
+            (entry / name).write_text(value)
 
 
 def whole(layer: PublishedLayer, scratch: Path, files: int) -> None:
