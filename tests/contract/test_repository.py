@@ -112,10 +112,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "ground" in metafunc.fixturenames:
         real = ["cvmfs"] if metafunc.config.getoption("--cvmfs-test-repo") else []
         metafunc.parametrize("ground", ["ostree", "cvmfs stand-in", *real], indirect=True)
+    if "publisher" in metafunc.fixturenames:
+        real = ["cvmfs"] if metafunc.config.getoption("--cvmfs-test-repo") else []
+        metafunc.parametrize("publisher", ["cvmfs stand-in", *real], indirect=True)
+
+
+@pytest.fixture
+def publisher(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    """Only CernVM-FS."""
+    yield from grounds(request, tmp_path)
 
 
 @pytest.fixture
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    yield from grounds(request, tmp_path)
+
+
+def grounds(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    """The ground that a parameter names; a real repository is left without the parts that were published to it."""
     domain = request.config.getoption("--cvmfs-test-repo") or DOMAIN
     parts = parts_in(domain)
     if request.param == "ostree":
@@ -125,11 +139,19 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
         ledger = tmp_path / "ledger"
         repository = CvmfsRepository("test", domain, ledger)
         yield Ground(repository, lambda: CvmfsRepository("test", domain, ledger), tmp_path, *parts, (SOURCE, tmp_path))
-        for tag in repository.tags():
-            if tag.startswith("2026.11"):
-                repository.untag(tag)
+        leave_clean(repository)
     else:
         yield stand_in(tmp_path, *parts)
+
+
+def leave_clean(repository: CvmfsRepository) -> None:
+    """Close what a test has left open in a real repository, and forget its tags."""
+    if repository.pending() is not None and (left := repository.resume()) is not None:
+        left.abort()
+    repository.server.abort()
+    for tag in repository.tags():
+        if tag.startswith("2026.11"):
+            repository.untag(tag)
 
 
 def stand_in(directory: Path, *parts: Part) -> Ground:
@@ -426,7 +448,8 @@ def test_garbage_collection_keeps_what_heads_and_tags_lead_to(ground: Ground) ->
 
 def flag(ground: Ground) -> Path:
     """What is there while a transaction is open in ``cvmfs_server``."""
-    return ground.directory / "spool" / DOMAIN / "in_transaction.lock"
+    assert isinstance(ground.repository, CvmfsRepository)
+    return ground.repository.spool / "in_transaction.lock"
 
 
 @pytest.fixture
@@ -467,12 +490,12 @@ def test_a_publish_that_was_killed_inside_cvmfs_server_is_repaired(cvmfs: Ground
     assert cvmfs.publish(tree).number == 1
 
 
-def test_somebody_elses_transaction_is_left_alone(cvmfs: Ground) -> None:
-    assert cvmfs.stand_in is not None
-    flag(cvmfs).touch()
+def test_somebody_elses_transaction_is_left_alone(publisher: Ground) -> None:
+    by_hand(publisher, "transaction")
     with pytest.raises(RepositoryError, match="a transaction is open that is not ours"):
-        cvmfs.publish(cvmfs.tree())
-    assert flag(cvmfs).exists()
+        publisher.publish(publisher.tree())
+    assert flag(publisher).exists()
+    assert publisher.repository.pending() is None
 
 
 def killed_around_opening(ground: Ground, *, before: bool) -> None:
@@ -494,25 +517,26 @@ def killed_around_opening(ground: Ground, *, before: bool) -> None:
 
 def by_hand(ground: Ground, *arguments: str) -> None:
     """Run ``cvmfs_server`` as somebody else does."""
-    program = str(ground.directory / "cvmfs_server")
-    assert os.spawnl(os.P_WAIT, program, program, *arguments, DOMAIN) == 0
+    repository = ground.repository
+    assert isinstance(repository, CvmfsRepository)
+    assert os.spawnlp(os.P_WAIT, repository.server.program, "cvmfs_server", *arguments, repository.domain) == 0
 
 
-def test_a_run_that_was_killed_right_after_opening_leaves_nothing_open(cvmfs: Ground) -> None:
-    killed_around_opening(cvmfs, before=False)
-    assert flag(cvmfs).exists()
-    assert cvmfs.repository.pending() is not None
-    found = cvmfs.repository.resume()
+def test_a_run_that_was_killed_right_after_opening_leaves_nothing_open(publisher: Ground) -> None:
+    killed_around_opening(publisher, before=False)
+    assert flag(publisher).exists()
+    assert publisher.repository.pending() is not None
+    found = publisher.repository.resume()
     assert found is not None
     found.abort()
-    assert not flag(cvmfs).exists()
-    assert cvmfs.publish(cvmfs.tree()).number == 1
+    assert not flag(publisher).exists()
+    assert publisher.publish(publisher.tree()).number == 1
 
 
-def test_a_run_that_was_killed_before_opening_takes_nobody_elses_transaction_away(cvmfs: Ground) -> None:
-    killed_around_opening(cvmfs, before=True)
-    by_hand(cvmfs, "transaction")
-    repository = cvmfs.repository
+def test_a_run_that_was_killed_before_opening_takes_nobody_elses_transaction_away(publisher: Ground) -> None:
+    killed_around_opening(publisher, before=True)
+    by_hand(publisher, "transaction")
+    repository = publisher.repository
     assert isinstance(repository, CvmfsRepository)
     (repository.mounted / "theirs").write_text("hours of work")
     found = repository.resume()
@@ -520,72 +544,75 @@ def test_a_run_that_was_killed_before_opening_takes_nobody_elses_transaction_awa
     found.abort()
     assert repository.pending() is None
     assert (repository.mounted / "theirs").read_text() == "hours of work"
-    assert flag(cvmfs).exists()
-    by_hand(cvmfs, "publish")
-    assert cvmfs.publish(cvmfs.tree()).number == 1
+    assert flag(publisher).exists()
+    by_hand(publisher, "publish")
+    assert publisher.publish(publisher.tree()).number == 1
 
 
-def test_a_transaction_that_was_open_before_ours_is_not_taken_away(cvmfs: Ground) -> None:
-    by_hand(cvmfs, "transaction")
-    os.utime(flag(cvmfs), (1_700_000_000, 1_700_000_000))
-    killed_around_opening(cvmfs, before=True)
-    found = cvmfs.repository.resume()
+def test_a_transaction_that_was_open_before_ours_is_not_taken_away(publisher: Ground) -> None:
+    by_hand(publisher, "transaction")
+    os.utime(flag(publisher), (1_700_000_000, 1_700_000_000))
+    killed_around_opening(publisher, before=True)
+    found = publisher.repository.resume()
     assert found is not None
     found.abort()
-    assert flag(cvmfs).exists()
+    assert flag(publisher).exists()
 
 
 @pytest.mark.parametrize("after", ["begin", "apply"])
-def test_a_transaction_that_replaced_ours_is_neither_published_nor_taken_away(cvmfs: Ground, after: str) -> None:
+def test_a_transaction_that_replaced_ours_is_neither_published_nor_taken_away(publisher: Ground, after: str) -> None:
     """Somebody aborts what is open, and begins another: its file may have the number that the old one had."""
-    tree = cvmfs.tree()
+    tree = publisher.tree()
     manifest = Manifest.of_tree(tree)
     changes = between(None, manifest)
-    transaction = cvmfs.repository.begin(cvmfs.part, Message("x", Origin("me")), None)
+    transaction = publisher.repository.begin(publisher.part, Message("x", Origin("me")), None)
     if after == "apply":
         transaction.apply(changes, tree, manifest)
-    by_hand(cvmfs, "abort", "-f")
-    by_hand(cvmfs, "transaction")
+    by_hand(publisher, "abort", "-f")
+    by_hand(publisher, "transaction")
     with pytest.raises(RepositoryError, match="was taken away; nothing was published"):
         if after == "apply":
-            transaction.publish(tag_of(cvmfs.part, 1))
+            transaction.publish(tag_of(publisher.part, 1))
         else:
             transaction.apply(changes, tree, manifest)
     transaction.abort()
-    assert flag(cvmfs).exists()
-    assert cvmfs.repository.pending() is None
-    by_hand(cvmfs, "publish")
-    assert cvmfs.repository.head(cvmfs.part) is None
+    assert flag(publisher).exists()
+    assert publisher.repository.pending() is None
+    by_hand(publisher, "publish")
+    assert publisher.repository.head(publisher.part) is None
 
 
-def test_a_part_that_was_changed_behind_our_back_is_not_built_on(cvmfs: Ground) -> None:
-    tree = cvmfs.tree()
-    cvmfs.publish(tree)
-    program = str(cvmfs.directory / "cvmfs_server")
-    repository = cvmfs.repository
+def test_a_part_that_was_changed_behind_our_back_is_not_built_on(publisher: Ground) -> None:
+    tree = publisher.tree()
+    publisher.publish(tree)
+    repository = publisher.repository
     assert isinstance(repository, CvmfsRepository)
-    outside, inside = repository.mounted / "software", repository.mounted / repository.below(cvmfs.part) / "usr/bin/tool"
+    outside, inside = repository.mounted / "software", repository.mounted / repository.below(publisher.part) / "usr/bin/tool"
     for path, refused in ((outside, False), (inside, True)):
-        os.spawnl(os.P_WAIT, program, program, "transaction", DOMAIN)
-        path.write_text("by hand")
-        os.spawnl(os.P_WAIT, program, program, "publish", DOMAIN)
+        by_hand(publisher, "transaction")
+        path.write_text(f"by hand {os.getpid()}")
+        by_hand(publisher, "publish")
         (tree / "usr/bin/tool").write_text(f"ours {refused}")
         if not refused:
-            assert cvmfs.publish(tree).number == 2
+            assert publisher.publish(tree).number == 2
             continue
         with pytest.raises(RepositoryError, match="was changed in test behind our back") as error:
-            cvmfs.publish(tree)
+            publisher.publish(tree)
         assert "usr/bin/tool" in str(error.value)
 
 
-def test_catalogs_are_kept_small_and_other_lines_stay(cvmfs: Ground) -> None:
-    repository = cvmfs.repository
+def test_catalogs_are_kept_small_and_other_lines_stay(publisher: Ground) -> None:
+    repository = publisher.repository
     assert isinstance(repository, CvmfsRepository)
+    by_hand(publisher, "transaction")
     (repository.mounted / ".cvmfsdirtab").write_text("/software/*\n")
-    cvmfs.publish(cvmfs.tree())
+    by_hand(publisher, "publish")
+    publisher.publish(publisher.tree())
     lines = (repository.mounted / ".cvmfsdirtab").read_text().splitlines()
-    below = f"/{repository.below(cvmfs.part)}"
+    below = f"/{repository.below(publisher.part)}"
     assert lines == ["/software/*", below, f"{below}/usr", f"{below}/usr/*", f"{below}/var/db/pkg"]
+    assert (repository.mounted / below[1:] / ".cvmfscatalog").exists()
+    assert (repository.mounted / below[1:] / "usr/share/.cvmfscatalog").exists()
 
 
 def test_a_whitelist_that_expires_soon_is_a_warning(cvmfs: Ground) -> None:
