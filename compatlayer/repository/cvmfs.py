@@ -211,7 +211,10 @@ class CvmfsRepository:
         self.server.untag(name)
 
     def collect_garbage(self, keep: Sequence[Revision]) -> Reclaimed:
-        """Let ``cvmfs_server`` collect what no tag names; it tells no numbers. ``keep`` must have tags."""
+        """Let ``cvmfs_server`` collect what no tag names, where the repository allows it; it tells no numbers.
+
+        ``keep`` must have tags.
+        """
         if nameless := [revision for revision in keep if not revision.tags]:
             raise RepositoryError(f"revision {nameless[0].number} would be lost: it has no tag", hint="give it one first")
         with self.ledger.hold(f"collecting garbage in {self.name}"):

@@ -137,8 +137,10 @@ class CvmfsServer:
         self._run("rollback", "-f", "-t", tag, self.repository)
 
     def collect(self) -> None:
-        """Remove what no named snapshot needs."""
-        self._run("gc", "-f", self.repository)
+        """Remove what no named snapshot needs; nothing, in a repository that was made without (``mkfs`` without ``-z``)."""
+        done = self._call("gc", "-f", self.repository)
+        if done.returncode != 0 and "Garbage Collection is not enabled" not in _said(done):
+            raise self._error(done)
 
     def check(self) -> str | None:
         """What ``cvmfs_server check`` finds wrong; None when it finds nothing."""

@@ -446,6 +446,19 @@ def test_garbage_collection_keeps_what_heads_and_tags_lead_to(ground: Ground) ->
 # --- what only CernVM-FS does
 
 
+def test_where_garbage_is_not_collected_a_tag_goes_all_the_same(cvmfs: Ground) -> None:
+    """As ``cvmfs_server mkfs`` makes them, unless it is told otherwise."""
+    assert cvmfs.stand_in is not None
+    (cvmfs.stand_in / "no-garbage-collection").touch()
+    tree = cvmfs.tree()
+    first = cvmfs.publish(tree)
+    (tree / "usr/bin/tool").write_text("2")
+    cvmfs.publish(tree)
+    cvmfs.repository.untag(first.tags[0])
+    cvmfs.repository.collect_garbage([])
+    assert [one.number for one in cvmfs.repository.revisions(cvmfs.part)] == [2]
+
+
 def flag(ground: Ground) -> Path:
     """What is there while a transaction is open in ``cvmfs_server``."""
     assert isinstance(ground.repository, CvmfsRepository)
