@@ -40,6 +40,11 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
     ),
     "Open writable file descriptors": ("somebody writes a file in it", "close it, then run the same command again"),
     "Current working directory is in": ("somebody's working directory is in it", "leave it, then run the same command again"),
+    # A publish was killed, perhaps after its snapshot could be seen. From then on even listing tags is refused.
+    "cannot be repaired": (
+        "a publish was killed in it",
+        "compatlayer transaction abort; if nothing of ours is open: cvmfs_server abort -f",
+    ),
     "Another publish process is active": ("it is being published right now", "wait until that has finished"),
     "is not mounted read/write": ("it is being published right now", "wait until that has finished"),
     "Could not acquire lock": (

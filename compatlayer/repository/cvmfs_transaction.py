@@ -45,6 +45,17 @@ class CvmfsTransaction(JournalledTransaction):
         """The part's tree in the mounted repository."""
         return self.repository.mounted / self.repository.below(self.part)
 
+    def reopen(self, records: Sequence[Record]) -> None:
+        """Take it up: discard what is ours and open, which repairs the mounts that a killed publish has left.
+
+        Only then does ``cvmfs_server`` answer, and can it be told whether there is a snapshot. Raises ``RepositoryError`` while
+        a publish goes on that has outlived whoever began it.
+        """
+        self._notes = {record.step: record.data for record in records}
+        if self._holds_it():
+            self.repository.server.abort()
+        super().reopen(records)
+
     def find_published(self, records: Sequence[Record]) -> Revision | None:
         """It came to be when the snapshot that was announced is there."""
         tags = {record.data["tag"] for record in records if record.step == "publish"}
@@ -118,11 +129,6 @@ class CvmfsTransaction(JournalledTransaction):
                 f"{self.part} was published to {self.repository.name}, although cvmfs_server failed in the end",
                 hint="run the same command again: it finishes what belongs to it",
             )
-
-    def _settle(self) -> None:
-        """Close what a publish has left open that was killed after its snapshot could be seen."""
-        if self._holds_it():
-            self.repository.server.abort()
 
     def _refuse_lost(self) -> None:
         if not self._holds_it():

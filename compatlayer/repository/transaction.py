@@ -130,8 +130,6 @@ class JournalledTransaction(abc.ABC):
         if self._state is not State.PUBLISHED:
             raise RepositoryError(f"the transaction of {self.part} is open", hint="publish or abort it")
         try:
-            with disk_errors(self.ledger.name):
-                self._settle()
             self._clear()
         finally:
             self._held.close()
@@ -170,10 +168,6 @@ class JournalledTransaction(abc.ABC):
 
     @abc.abstractmethod
     def _abort(self) -> None: ...
-
-    def _settle(self) -> None:
-        """Put right what a crash after publishing may have left; nothing, where publishing is one step."""
-        return
 
     def _after(self, changes: ChangeList, source: Path) -> Manifest:
         if self._manifest is not None:

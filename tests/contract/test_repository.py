@@ -503,6 +503,56 @@ def test_a_publish_that_was_killed_inside_cvmfs_server_is_repaired(cvmfs: Ground
     assert cvmfs.publish(tree).number == 1
 
 
+@pytest.mark.parametrize("trouble", ["die-while-publishing", "die-after-publishing"])
+def test_a_run_that_was_killed_with_its_publish_is_taken_up(cvmfs: Ground, trouble: str) -> None:
+    """Both are gone, and until an abort ``cvmfs_server`` does not even list its tags: published or not, the next run goes on."""
+    assert cvmfs.stand_in is not None
+    tree = cvmfs.tree()
+    manifest = Manifest.of_tree(tree)
+    pid = os.fork()
+    if pid == 0:
+        server = cvmfs.repository.server  # type: ignore[attr-defined]
+        publishing = server.publish
+
+        def killed(tag: str, message: str) -> None:
+            (cvmfs.stand_in / trouble).touch()  # type: ignore[operator]
+            try:
+                publishing(tag, message)
+            finally:
+                os._exit(9)
+
+        server.publish = killed
+        transaction = cvmfs.repository.begin(cvmfs.part, Message("gone", Origin("gone@host")), None)
+        transaction.apply(between(None, manifest), tree, manifest)
+        transaction.publish(tag_of(cvmfs.part, 1))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    with pytest.raises(RepositoryError, match="a publish was killed in it"):
+        cvmfs.repository.revisions(cvmfs.part)
+    found = cvmfs.repository.resume()
+    assert found is not None
+    assert found.state is (State.OPEN if trouble == "die-while-publishing" else State.PUBLISHED)
+    found.abort() if found.state is State.OPEN else found.close()
+    assert cvmfs.repository.pending() is None
+    assert not flag(cvmfs).exists()
+    assert len(cvmfs.repository.revisions(cvmfs.part)) == (1 if trouble == "die-after-publishing" else 0)
+
+
+def test_a_publish_that_fails_after_its_snapshot_was_made_is_finished_by_the_next_run(cvmfs: Ground) -> None:
+    assert cvmfs.stand_in is not None
+    tree = cvmfs.tree()
+    (cvmfs.stand_in / "die-after-publishing").touch()
+    with pytest.raises(RepositoryError, match="was published to test, although cvmfs_server failed") as error:
+        cvmfs.publish(tree)
+    assert "run the same command again" in str(error.value)
+    found = cvmfs.repository.resume()
+    assert found is not None
+    with found:
+        assert found.published.root == Manifest.of_tree(tree).root
+    head = cvmfs.repository.head(cvmfs.part)
+    assert head is not None
+    assert cvmfs.scanned(head).root == head.root
+
+
 def test_somebody_elses_transaction_is_left_alone(publisher: Ground) -> None:
     by_hand(publisher, "transaction")
     with pytest.raises(RepositoryError, match="a transaction is open that is not ours"):
