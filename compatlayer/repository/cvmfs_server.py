@@ -32,9 +32,10 @@ _KNOWN: Mapping[str, tuple[str, str]] = {
         "work on the publisher (Stratum 0), or hand over a bundle: publish --to-bundle",
     ),
     "No write permission": ("it belongs to somebody else", "work as the repository's owner"),
-    "expired whitelist": ("its whitelist has expired", "renew it: cvmfs_server resign"),
-    "failed to download whitelist": ("its web server does not answer", "start the web server, then run the same command again"),
-    "Repository unavailable under URL": (
+    "expired whitelist": ("its whitelist has expired", "renew it with the master key: cvmfs_server resign"),
+    "bad whitelist": ("its whitelist has expired, or is not its own", "renew it with the master key: cvmfs_server resign"),
+    "failed to download": ("its web server does not answer", "start the web server, then run the same command again"),
+    "Repository unavailable under": (
         "its web server does not answer",
         "start the web server, then run the same command again",
     ),

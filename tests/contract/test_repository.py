@@ -473,7 +473,7 @@ def cvmfs(tmp_path: Path) -> Ground:
 @pytest.mark.parametrize(
     ("trouble", "said", "hint"),
     [
-        ("whitelist-expired", "the whitelist of software.example.org has expired", "cvmfs_server resign"),
+        ("whitelist-expired", "its whitelist has expired", "cvmfs_server resign"),
         ("server-down", "its web server does not answer", "start the web server"),
         ("writable-descriptor", "somebody writes a file in it", "close it"),
     ],
@@ -489,6 +489,31 @@ def test_what_stops_cvmfs_server_is_named_and_a_retry_works(cvmfs: Ground, troub
     assert cvmfs.repository.pending() is None
     assert not flag(cvmfs).exists(), "nothing stays open"
     (cvmfs.stand_in / trouble).unlink()
+    assert cvmfs.publish(tree).number == 1
+
+
+def test_a_web_server_that_goes_down_meanwhile_leaves_a_transaction_that_the_next_run_undoes(cvmfs: Ground) -> None:
+    """Then ``cvmfs_server abort`` fails as well: what is open stays written down."""
+    assert cvmfs.stand_in is not None
+    tree = cvmfs.tree()
+    manifest = Manifest.of_tree(tree)
+    with (
+        pytest.raises(RepositoryError, match="its web server does not answer"),
+        cvmfs.repository.begin(cvmfs.part, Message("x", Origin("me")), None) as one,
+    ):
+        one.apply(between(None, manifest), tree, manifest)
+        (cvmfs.stand_in / "server-down").touch()
+        one.publish(tag_of(cvmfs.part, 1))
+    assert flag(cvmfs).exists()
+    assert cvmfs.repository.pending() is not None
+    with pytest.raises(RepositoryError, match="its web server does not answer"):
+        cvmfs.repository.resume()
+    assert cvmfs.repository.pending() is not None
+    (cvmfs.stand_in / "server-down").unlink()
+    found = cvmfs.repository.resume()
+    assert found is not None
+    found.abort()
+    assert not flag(cvmfs).exists()
     assert cvmfs.publish(tree).number == 1
 
 
