@@ -161,7 +161,6 @@ class CvmfsRepository:
         with ExitStack() as stack:
             stack.enter_context(self.ledger.hold(f"publishing {part} to {self.name}"))
             self.ledger.refuse_if_open()
-            self._refuse_expired()
             revisions = self.revisions(part)
             head = revisions[0] if revisions else None
             if (head and head.id) != (expect and expect.id):
@@ -330,13 +329,6 @@ class CvmfsRepository:
                 hint="rename or remove that tag",
             )
         return Revision(tag.root_hash, number, names, tag.created_at_utc, message.line, root[1], message.origin)
-
-    def _refuse_expired(self) -> None:
-        trouble = self.server.health().trouble
-        if "whitelist expired" in trouble:
-            raise RepositoryError(
-                f"the whitelist of {self.domain} has expired", hint="renew it with the master key: cvmfs_server resign"
-            )
 
     def _refuse_changed(self, head: Revision, part: Part) -> None:
         """Other parts may have moved on; this one must be what we published."""
