@@ -129,8 +129,9 @@ def _of_rests(first: str, second: str, both: Both) -> tuple[Cause, ...]:
 
 
 def _of_bytes(first: bytes, second: bytes, both: Both) -> Iterator[Cause]:
-    for name, trace in traces(both.second):
-        if trace in second and trace not in first:
+    for (_, before), (name, trace) in zip(traces(both.first), traces(both.second), strict=True):
+        # What was the same in both builds made no difference.
+        if before != trace and _alone(trace).search(second) and not _alone(trace).search(first):
             yield _BY_TRACE[name]
     one, other = first, _in_words_of_the_first(second, both)
     if one == other:
@@ -155,8 +156,14 @@ def _in_words_of_the_first(second: bytes, both: Both) -> bytes:
     pairs = list(zip(traces(both.first), traces(both.second), strict=True))
     # Longer ones first: a home is below the state directory, and a user's number in a user's name.
     for (_, one), (_, other) in sorted(pairs, key=lambda pair: -len(pair[1][1])):
-        second = second.replace(other, one)
+        second = one.join(_alone(other).split(second))
     return second
+
+
+def _alone(trace: bytes) -> re.Pattern[bytes]:
+    """Finds a trace; a number only where it is not a part of a longer one, such as a time."""
+    text = re.escape(trace)
+    return re.compile(rb"(?<!\d)" + text + rb"(?!\d)" if trace.isdigit() else text)
 
 
 def _binary_times(first: bytes, second: bytes, both: Both) -> bool:

@@ -137,3 +137,15 @@ def test_the_second_build_differs_from_the_first_whoever_makes_that() -> None:
     # Only a second build has another build directory, and nobody takes a second build for a first one.
     assert {one.name for one in compared(SECOND, third) if not one.is_varied} == {"build directory"}
     assert {one.name: one.second for one in compared(FIRST, SECOND)}["umask"] == "0077"
+
+
+def test_a_number_of_a_user_inside_a_time_is_no_user() -> None:
+    number = str(SECOND.user_id)
+    assert causes(b"1795807000111111111\n", f"17958070001{number}11\n"[:19].ljust(19, "1").encode() + b"\n", BOTH) == (
+        Cause.TIME,
+    )
+
+
+def test_what_was_the_same_in_both_builds_made_no_difference() -> None:
+    assert causes(b"1795817111111111111\n", b"1795817000000000000\n", Both(FIRST, FIRST)) == (Cause.TIME,)
+    assert causes(b"nobody\n", b"root\n", Both(FIRST, FIRST)) == (Cause.UNKNOWN,)
