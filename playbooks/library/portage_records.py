@@ -168,7 +168,7 @@ class Records:
         for line in before.splitlines():
             if line.startswith((b"obj ", b"sym ")):
                 front, _, recorded = line.rpartition(b" ")
-                path = front[4:].partition(b" -> ")[0] if line.startswith(b"sym ") else front[4:].rpartition(b" ")[0]
+                path = front[4:].rpartition(b" -> ")[0] if line.startswith(b"sym ") else front[4:].rpartition(b" ")[0]
                 if recorded.isdigit() and int(recorded) != self.epoch:
                     self.touch(path, int(recorded))
                     lines.append(b"%b %d" % (front, self.epoch))

@@ -221,8 +221,9 @@ def _parsed(raw: bytes) -> _Line | str:
             return "its digest is neither MD5 nor SHA-1"
         return _Line(kind, *parts)
     if kind == b"sym":
-        path, arrow, value = rest.rpartition(b" -> ")
-        target, _, mtime = value.rpartition(b" ")
+        # The time first: a link to "->" has two arrows, which share a space.
+        front, _, mtime = rest.rpartition(b" ")
+        path, arrow, target = front.rpartition(b" -> ")
         if not arrow or not target or not _is_time(mtime):
             return "it is not a path, a target and a time"
         return _Line(kind, path, target, mtime)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.tiny_prefix import HOME, MTIME_S, Link, Program, TinyPrefix, What
@@ -128,6 +128,7 @@ def reported(prefix: TinyPrefix) -> set[str]:
 
 
 @SETTINGS
+@example([{"usr/>": Link("->")}], [])
 @given(layouts(), st.lists(st.tuples(st.integers(0, 99), st.sampled_from(sorted(FAULTS))), max_size=6))
 def test_exactly_what_is_wrong_is_reported(packages: list[dict[str, What]], faults: list[tuple[int, str]]) -> None:
     if not any(packages):
