@@ -30,6 +30,10 @@ src_prepare() {
 	if ! use prefix-guest; then
 		sed -i -e "s|default_shell = \"/bin/sh\"|default_shell = \"${EPREFIX}/bin/sh\"|" src/job.c || die
 		grep -qF "\"${EPREFIX}/bin/sh\"" src/job.c || die "the default shell has moved"
+		# A makefile that says SHELL=/bin/sh, as many do, means no other.
+		sed -i -e '/^construct_command_argv_internal/,/^}/ s|^  if (shell == 0)$|  if (shell == 0 \|\| strcmp (shell, "/bin/sh") == 0)|' \
+			src/job.c || die
+		[[ $(grep -cF 'strcmp (shell, "/bin/sh") == 0)' src/job.c) == 1 ]] || die "the choice of the shell has moved"
 	fi
 
 	# The directory of the manual is not there.
@@ -51,6 +55,11 @@ src_test() {
 	)
 	cd tests || die
 	cl_run perl -I"${PWD}" run_make_tests.pl -srcdir "${S}" -make ../make "${suites[@]}"
+
+	# What was changed here. In a guest prefix any name of the shell will do.
+	local said
+	said=$(printf 'SHELL = /bin/sh\nall:; @readlink /proc/$$$$/exe || :\n' | ../make -f - all) || die
+	use prefix-guest || [[ ${said} == "${EPREFIX}/"* ]] || die "recipes run in ${said}"
 }
 
 src_install() {
