@@ -26,6 +26,7 @@ from compatlayer.gentoo.packages import Closure
 from compatlayer.install import prepare
 from tests.tiny_layer import SOURCE, Ended, as_user
 
+DECLARATION = SOURCE / "layer.yaml"
 TARGET = TARGETS[this_machine()]
 STATE = SOURCE / ".compatlayer" / "tests"
 # Cold, on two processors that do something else as well.
@@ -39,6 +40,7 @@ class StandaloneLayer:
 
     state: Path
     part: Part
+    file: Path = DECLARATION
 
     @property
     def tree(self) -> Path:
@@ -48,27 +50,29 @@ class StandaloneLayer:
     def prefix(self) -> PurePosixPath:
         return self.part.prefix
 
-    def run(self, *arguments: str, code: int = 0, layer: Path = SOURCE / "layer.yaml", user_id: int | None = None) -> Ended:
+    def run(self, *arguments: str, code: int = 0, layer: Path | None = None, user_id: int | None = None) -> Ended:
         """Run a command line of ours on it, or on another declaration; as ``user_id`` where one is named."""
-        return _run(self.state, self.part.version, *arguments, code=code, layer=layer, user_id=user_id)
+        return run(self.state, self.part.version, *arguments, code=code, layer=layer or self.file, user_id=user_id)
 
-    def in_empty_root(self, *command: str, binds: Sequence[str] = (), check: bool = True) -> subprocess.CompletedProcess[str]:
+    def in_empty_root(
+        self, *command: str, binds: Sequence[str] = (), check: bool = True, timeout_s: float = TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command where there is nothing but the layer, /proc, /dev and an empty /tmp; ``binds`` are more words for bwrap."""
         root = ["bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--ro-bind", str(self.tree), str(self.prefix)]
         root += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *binds, "--", *command]
-        done = subprocess.run(root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False)
         assert not check or done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
 
 def standalone_layer() -> StandaloneLayer:
     """The layer, built now if need be. Waits for another process that builds it; fails the test when it cannot be built."""
-    layer = load.load(SOURCE / "layer.yaml")
+    layer = load.load(DECLARATION)
     version = standalone_version(layer)
     part = layer.part(version, TARGET)
     STATE.mkdir(parents=True, exist_ok=True)
-    with _locked(STATE / "lock"):
-        _share_mirror()
+    with locked(STATE / "lock"):
+        share_mirror(STATE)
         wanted = _digest(layer, prepare(layer, version, TARGET, STATE).closure)
         remembered = STATE / "standalone.sha256"
         if not remembered.exists() or remembered.read_text() != wanted:
@@ -88,30 +92,31 @@ def _build(version: str, digest: str) -> None:
 
     In one run of the tests it is tried only once.
     """
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     failed, begun = STATE / "failed", STATE / "begun"
-    if failed.exists() and failed.read_text().startswith(f"{run}\n"):
+    if failed.exists() and failed.read_text().startswith(f"{session}\n"):
         pytest.fail(f"the standalone layer could not be built:\n{failed.read_text()}")
     if not begun.exists() or begun.read_text() != digest:
-        _run(STATE, version, "stage", "drop", "--yes", code=None)
+        run(STATE, version, "stage", "drop", "--yes", code=None)
         begun.write_text(digest)
     try:
-        _run(STATE, version, "install", timeout_s=BUILD_TIMEOUT_S)
+        run(STATE, version, "install", timeout_s=BUILD_TIMEOUT_S)
     except AssertionError as error:
-        failed.write_text(f"{run}\n{error}")
+        failed.write_text(f"{session}\n{error}")
         raise
     begun.unlink()
 
 
-def _run(
+def run(
     state: Path,
     version: str,
     *arguments: str,
     code: int | None = 0,
     timeout_s: float = TIMEOUT_S,
-    layer: Path = SOURCE / "layer.yaml",
+    layer: Path = DECLARATION,
     user_id: int | None = None,
 ) -> Ended:
+    """Run a command line of ours on the layer declared in ``layer``; ``code`` None: it may end as it likes."""
     places = ["--layer", str(layer), "--state", str(state), "--layer-version", version]
     done = subprocess.run(
         [*(as_user(user_id) if user_id is not None else ()), sys.executable, "-m", "compatlayer", *places, *arguments],
@@ -127,13 +132,14 @@ def _run(
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def _share_mirror() -> None:
+def share_mirror(state: Path) -> None:
     """One mirror of source files for people and tests: it holds only what is verified."""
-    mirror = STATE.parent / "mirror"
-    mirror.mkdir(exist_ok=True)
-    if not (STATE / "mirror").is_symlink():
-        shutil.rmtree(STATE / "mirror", ignore_errors=True)
-        (STATE / "mirror").symlink_to("../mirror")
+    mirror = SOURCE / ".compatlayer" / "mirror"
+    mirror.mkdir(parents=True, exist_ok=True)
+    state.mkdir(parents=True, exist_ok=True)
+    if not (state / "mirror").is_symlink():
+        shutil.rmtree(state / "mirror", ignore_errors=True)
+        (state / "mirror").symlink_to(os.path.relpath(mirror, state))
 
 
 def _digest(layer: Layer, closure: Closure) -> str:
@@ -155,7 +161,7 @@ def _files(directory: Path) -> Iterable[Path]:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def locked(file: Path) -> Iterator[None]:
     """Hold a lock that ends with this process, however that ends."""
     with file.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -31,8 +31,8 @@ src_prepare() {
 		sed -i -e "s|default_shell = \"/bin/sh\"|default_shell = \"${EPREFIX}/bin/sh\"|" src/job.c || die
 		grep -qF "\"${EPREFIX}/bin/sh\"" src/job.c || die "the default shell has moved"
 		# A makefile that says SHELL=/bin/sh, as many do, means no other.
-		sed -i -e '/^construct_command_argv_internal/,/^}/ s|^  if (shell == 0)$|  if (shell == 0 \|\| strcmp (shell, "/bin/sh") == 0)|' \
-			src/job.c || die
+		sed -i -e '/^construct_command_argv_internal/,/^}/ s#^  if (shell == 0)$#&_#' src/job.c || die
+		sed -i -e 's#^  if (shell == 0)_$#  if (shell == 0 || strcmp (shell, "/bin/sh") == 0)#' src/job.c || die
 		[[ $(grep -cF 'strcmp (shell, "/bin/sh") == 0)' src/job.c) == 1 ]] || die "the choice of the shell has moved"
 	fi
 

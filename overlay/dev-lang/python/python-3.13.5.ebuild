@@ -96,7 +96,7 @@ src_install() {
 	# layer does not keep them.
 	find "${ED}" -name '__pycache__' -prune -exec rm -r {} + || die
 	LD_LIBRARY_PATH=${S} ./python -m compileall -q -f --invalidation-mode unchecked-hash \
-		-s "${D%/}" -p / -x 'lib2to3/tests|bad_coding|badsyntax' "${library}" || die
+		-s "${D}" -p / -x 'lib2to3/tests|bad_coding|badsyntax' "${library}" || die
 	grep -rlF "${WORKDIR}" "${ED}/usr" && die "a file names the directory of this build"
 
 	dosym "${python}" /usr/bin/python

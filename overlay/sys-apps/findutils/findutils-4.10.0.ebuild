@@ -41,8 +41,8 @@ src_test() {
 	local said
 	mkdir -p "${T}"/tree/{one,two} || die
 	touch "${T}/tree/one/a file" "${T}/tree/two/other" || die
-	said=$(cd "${T}/tree" && "${S}/find/find" . -type f -name '* *' -print0 | "${S}/xargs/xargs" -0 -n 1 printf '[%s]') || die
-	[[ ${said} == "[./one/a file]" ]] || die "found ${said}"
+	said=$("${S}/find/find" "${T}/tree" -name '* *' -print0 | "${S}/xargs/xargs" -0 -n 1 printf '[%s]') || die
+	[[ ${said} == "[${T}/tree/one/a file]" ]] || die "found ${said}"
 	said=$("${S}/find/find" "${T}/tree" -mindepth 1 -type d -empty) || die
 	[[ -z ${said} ]] || die "calls ${said} empty"
 }

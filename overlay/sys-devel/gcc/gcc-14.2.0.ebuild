@@ -55,7 +55,8 @@ src_prepare() {
 	sed -i -E -e "s@(GLIBC_DYNAMIC_LINKER[0-9X]*[[:space:]]+\")(/lib)@\1${EPREFIX}\2@" "${headers[@]}" || die
 	sed -i -E -e "s@(DYNAMIC_LINKER_PREFIX[[:space:]]+\")\"@\1${EPREFIX}\"@" gcc/config/rs6000/linux64.h || die
 	grep -E "GLIBC_DYNAMIC_LINKER[0-9X]*[[:space:]]+\"/lib" "${headers[@]}" && die "a loader is still the host's"
-	[[ $(grep -lF "\"${EPREFIX}" "${headers[@]}" gcc/config/rs6000/linux64.h | wc -l) == 4 ]] || die "the loaders' names have moved"
+	headers+=( gcc/config/rs6000/linux64.h )
+	[[ $(grep -lF "\"${EPREFIX}" "${headers[@]}" | wc -l) == 4 ]] || die "the loaders' names have moved"
 
 	# crt1.o, crti.o and libraries are the layer's, and never the host's.
 	sed -i -e "s|_PREFIX_1 \"/lib/\"|_PREFIX_1 \"${EPREFIX}/lib/\"|" \
@@ -161,7 +162,8 @@ src_install() {
 
 	# What the compiler adds to what it is told: the directory of its libraries,
 	# to everything that the loader will load.
-	printf '*link:\n+ %%{!static:%%{!static-pie:%%{!r:-rpath %s}}}\n\n' "${EPREFIX}$(cl_runtime_directory)" > "${own}/specs" || die
+	printf '*link:\n+ %%{!static:%%{!static-pie:%%{!r:-rpath %s}}}\n\n' \
+		"${EPREFIX}$(cl_runtime_directory)" > "${own}/specs" || die
 
 	dosym gcc /usr/bin/cc
 	cl_shebangs
@@ -172,7 +174,7 @@ src_install() {
 # into it would reach all that is ever built on the layer.
 cl_examine() {
 	cl_is_cross && return
-	local image=${D%/} language said
+	local image=${D} language said
 	mkdir -p "${T}/examined" || die
 	cd "${T}/examined" || die
 
@@ -180,7 +182,8 @@ cl_examine() {
 	said=$("${ED}/usr/bin/gcc" -print-search-dirs | tr ':=' '\n\n' | grep '^/' | grep -vE "^(${image})?${EPREFIX}/")
 	[[ -z ${said} ]] || die "the compiler looks into ${said}"
 	for language in c c++; do
-		said=$("${ED}/usr/bin/gcc" -x ${language} -E -v - </dev/null 2>&1 | sed -n 's|^ /|/|p' | grep -vE "^(${image})?${EPREFIX}/")
+		said=$("${ED}/usr/bin/gcc" -x ${language} -E -v - </dev/null 2>&1 | sed -n 's|^ /|/|p')
+		said=$(grep -vE "^(${image})?${EPREFIX}/" <<<"${said}")
 		[[ -z ${said} ]] || die "for ${language} the compiler reads ${said}"
 	done
 
