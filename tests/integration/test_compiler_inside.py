@@ -49,11 +49,11 @@ def built(layer: StandaloneLayer, tmp_path_factory: pytest.TempPathFactory) -> I
     (library,) = place.glob("lib/python3*/site-packages")
     recipe = f"{TOOL}/easybuild/easyconfigs/b/bzip2/bzip2-1.0.8.eb"
     options = (
-        f"--installpath={WORK}/installed --sourcepath={SOURCES} --buildpath={WORK}/build --tmpdir={WORK}/tmp"
+        f"--installpath={WORK}/installed --sourcepath={WORK}/fetched:{SOURCES} --buildpath={WORK}/build --tmpdir={WORK}/tmp"
         # The recipe wants a newer linker than old hosts have; the layer's is newer.
         " --filter-deps=binutils --modules-tool=Lmod --module-syntax=Lua"
     )
-    line = f"mkdir {WORK}/tmp && cd {WORK} && HOME={WORK} PYTHONPATH={TOOL}/{library.relative_to(place)}"
+    line = f"mkdir {WORK}/tmp && cd {WORK} && PATH=$PATH:{TOOL}/bin HOME={WORK} PYTHONPATH={TOOL}/{library.relative_to(place)}"
     said = inside(layer, work, f"{line} python3 -m easybuild.main {options} {recipe}", timeout_s=EASYBUILD_TIMEOUT_S)
     yield Built(said, work)
     subprocess.run(["chmod", "-R", "u+w", str(work)], check=True)

@@ -52,9 +52,10 @@ src_prepare() {
 
 	# Programs start with the layer's loader.
 	local headers=( gcc/config/{i386/linux64,aarch64/aarch64-linux,riscv/linux}.h )
-	sed -i -E -e "s@(GLIBC_DYNAMIC_LINKER[0-9X]*[[:space:]]+\")(/lib)@\1${EPREFIX}\2@" "${headers[@]}" || die
+	local loader="GLIBC_DYNAMIC_LINKER[0-9X]*[[:space:]]+\""
+	sed -i -E -e "s@(${loader})/lib[a-z0-9]*/@\1${EPREFIX}/$(get_libdir)/@" "${headers[@]}" || die
 	sed -i -E -e "s@(DYNAMIC_LINKER_PREFIX[[:space:]]+\")\"@\1${EPREFIX}\"@" gcc/config/rs6000/linux64.h || die
-	grep -E "GLIBC_DYNAMIC_LINKER[0-9X]*[[:space:]]+\"/lib" "${headers[@]}" && die "a loader is still the host's"
+	grep -E "${loader}/lib" "${headers[@]}" && die "a loader is still the host's"
 	headers+=( gcc/config/rs6000/linux64.h )
 	[[ $(grep -lF "\"${EPREFIX}" "${headers[@]}" | wc -l) == 4 ]] || die "the loaders' names have moved"
 
