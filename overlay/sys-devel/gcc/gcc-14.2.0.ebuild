@@ -14,9 +14,6 @@ LICENSE="GPL-3+ gcc-runtime-library-exception-3.1 LGPL-2.1+"
 SLOT="0"
 KEYWORDS="amd64 ~arm64 ~ppc64 ~riscv"
 IUSE="fortran test"
-# What it compiles belongs to the layer's own C library; in a guest prefix the
-# host's compiler does that already.
-REQUIRED_USE="!prefix-guest"
 RESTRICT="!test? ( test )"
 
 RDEPEND+="
@@ -29,6 +26,12 @@ RDEPEND+="
 	sys-libs/zlib
 "
 DEPEND="${RDEPEND}"
+
+pkg_pretend() {
+	if use prefix-guest; then
+		die "without a C library of its own a layer has the host's compiler"
+	fi
+}
 
 src_unpack() {
 	default
