@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -101,7 +102,10 @@ def of_layer(
 
                     if monitor is not None:
                         monitor.tell(StepStarted(f"resolving {part}"))
-                    worker = worker or closing.enter_context(Worker())
+                    if worker is None:
+                        # What is new will have to be fetched; the libraries for that load while Portage thinks.
+                        threading.Thread(target=_load_fetching, daemon=True).start()
+                        worker = closing.enter_context(Worker())
                     root = resolver.root(chosen, state)
                     closure = worker.closure(root, chosen.atoms, system=chosen.engine.installs_system)
                     maps = worker.fetch_maps(root, closure.packages)
@@ -109,6 +113,10 @@ def of_layer(
                 found.append((part, maps))
                 found.append((part, [engine_sources(chosen)]))
     return collect(found)
+
+
+def _load_fetching() -> None:
+    import compatlayer.mirror.fetching  # noqa: F401, PLC0415
 
 
 def engine_sources(chosen: Selection) -> FetchMap:

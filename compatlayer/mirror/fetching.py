@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import requests
-
 from compatlayer.errors import DistfileError
 from compatlayer.mirror import sources, transfer
 from compatlayer.mirror.distfiles import Wanted
@@ -31,6 +29,10 @@ class Shelf(Protocol):
     root: Path
     incoming: Path
     index: Index
+
+    def is_blank(self) -> bool:
+        """Whether nothing lies in it, so that there is nothing to settle."""
+        ...
 
     def settle(self, wanted: Wanted) -> bool:
         """Whether it holds the file after all."""
@@ -60,7 +62,8 @@ class Fetching:
         self._twins: dict[str, list[Wanted]] = {}
         for wanted in absent:
             self._twins.setdefault(content_key(wanted.size_bytes, wanted.hashes), []).append(wanted)
-        self.queue = Queue((self._job(twins.pop(0)) for twins in self._twins.values()), options.pace)
+        blank = store.is_blank()
+        self.queue = Queue((self._job(twins.pop(0), settled=blank) for twins in self._twins.values()), options.pace)
 
     def run(self) -> None:
         """Fetch everything; raises what stopped it before its end."""
@@ -86,11 +89,11 @@ class Fetching:
         outcome = "failed" if self.missing else "done"
         self.monitor.tell(StepFinished("fetching source files", time.monotonic() - began, outcome))
 
-    def _job(self, wanted: Wanted) -> Job:
+    def _job(self, wanted: Wanted, *, settled: bool = False) -> Job:
         places = sources.of(wanted, self.own, self.options.names)
         if not self.options.network:
             places = [place for place in places if place.origin == sources.DIRECTORY]
-        return Job(wanted, deque(places))
+        return Job(wanted, deque(places), settled=settled and bool(places))
 
     def _tell(self) -> None:
         with self._lock:
@@ -101,10 +104,10 @@ class Fetching:
         self.monitor.tell(event)
 
     def _work(self) -> None:
-        session = transfer.new_session()
+        client = transfer.Client()
         try:
             while (job := self.queue.take()) is not None:
-                self._step(session, job)
+                self._step(client, job)
         except Stopped:
             pass
         except OSError as error:
@@ -114,14 +117,14 @@ class Fetching:
         except BaseException as error:  # noqa: BLE001  (the main thread raises it again)
             self._abort(error)
         finally:
-            session.close()
+            client.close()
 
     def _abort(self, error: BaseException) -> None:
         with self._lock:
             self.error = self.error or error
         self.queue.stop()
 
-    def _step(self, session: requests.Session, job: Job) -> None:
+    def _step(self, client: transfer.Client, job: Job) -> None:
         """One attempt for one job: from the store itself first, then from the source that is next."""
         if not job.settled:
             job.settled = True
@@ -137,7 +140,7 @@ class Fetching:
         wanted, source, host, reached = job.wanted, job.sources[0], job.host, None
         part = Part(self.store.incoming / f"{wanted.name[:180]}.{_short(wanted)}")
         try:
-            reached, digests = self._attempt(session, job, part)
+            reached, digests = self._attempt(client, job, part)
         finally:
             # Before the file is brought to the disk, so that the host has something to do meanwhile.
             self.queue.release(host, reached=reached)
@@ -148,7 +151,7 @@ class Fetching:
             part.note.unlink(missing_ok=True)
             self._done(job, Got(wanted.name, wanted.size_bytes, source.origin, source.url))
 
-    def _attempt(self, session: requests.Session, job: Job, part: Part) -> tuple[bool | None, dict[str, str] | None]:
+    def _attempt(self, client: transfer.Client, job: Job, part: Part) -> tuple[bool | None, dict[str, str] | None]:
         """Try the present source; returns whether its host answered (None: it was not asked), and the digests of what came."""
         source, wanted = job.sources[0], job.wanted
         if self.queue.is_down(job.host):
@@ -159,7 +162,7 @@ class Fetching:
         with self._lock:
             self._active[wanted.name] = None
         try:
-            return True, transfer.get(session, source.url, part, wanted, self.options.patience, self._received)
+            return True, transfer.get(client, source.url, part, wanted, self.options.patience, self._received)
         except TransferError as error:
             self._failed(job, error)
             return not error.unreachable, None

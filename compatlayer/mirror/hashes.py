@@ -14,8 +14,16 @@ from typing import Any
 
 BLOCK_BYTES = 1 << 20
 
+def _works(name: str) -> bool:
+    try:
+        new: Any = hashlib.new(name, usedforsecurity=False)
+    except ValueError:
+        return False
+    return bool(new)
+
+
 _NAMES: Mapping[str, str] = {
-    "BLAKE2B": "blake2b",
+    "BLAKE2B": "blake2b512" if _works("blake2b512") else "blake2b",  # OpenSSL's, where it is, is faster than Python's own
     "BLAKE2S": "blake2s",
     "SHA512": "sha512",
     "SHA256": "sha256",
@@ -97,11 +105,3 @@ def difference(size_bytes: int, digests: Mapping[str, str], wanted_bytes: int, w
         return f"{size_bytes} bytes instead of {wanted_bytes}"
     wrong = [name for name, value in usable(wanted).items() if digests.get(name) != value]
     return f"wrong {' and '.join(sorted(wrong))}" if wrong else None
-
-
-def _works(name: str) -> bool:
-    try:
-        new: Any = hashlib.new(name, usedforsecurity=False)
-    except ValueError:
-        return False
-    return bool(new)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from compatlayer.errors import DistfileError
 from compatlayer.mirror.distfiles import Need, Restrictions, Wants
@@ -212,15 +213,17 @@ class Index:
 
 
 _RECORD = f"insert or replace into file values ({', '.join('?' * (len(fields(Entry)) + 1))})"  # noqa: S608  (and the content)
+_FREE = Restrictions()
 _COLUMNS = ", ".join("restrict_words" if one.name == "restrict" else one.name for one in fields(Entry))
 
 
-def _entry(row: Sequence[object]) -> Entry:
-    values = dict(zip((one.name for one in fields(Entry)), row, strict=True))
-    words = str(values["restrict"]).split()
-    values["restrict"] = Restrictions("fetch" in words, "mirror" in words, "bindist" in words)
-    values["hashes"] = json.loads(str(values["hashes"]))
-    return Entry(**values)  # type: ignore[arg-type]
+def _entry(row: Sequence[Any]) -> Entry:
+    """An entry of the columns in ``_COLUMNS``; every run reads all rows, so nothing here is done by name."""
+    name, size_bytes, hashes, mtime_ns, origin, url, fetched, verified, words, unneeded_since, upstream, probed = row
+    restrict = Restrictions("fetch" in words, "mirror" in words, "bindist" in words) if words else _FREE
+    return Entry(
+        name, size_bytes, json.loads(hashes), mtime_ns, origin, url, fetched, verified, restrict, unneeded_since, upstream, probed
+    )
 
 
 def _damaged(path: Path, error: sqlite3.Error) -> DistfileError:

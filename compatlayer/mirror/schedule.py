@@ -104,7 +104,10 @@ class Queue:
 
     def __init__(self, jobs: Iterable[Job], pace: Pace) -> None:
         self._pace = pace
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        # Workers are alike, so one is woken for one thing that changed: waking all for each file takes longer than small files do.
+        self._changed = threading.Condition(lock)
+        self._ended = threading.Condition(lock)
         self._hosts: dict[str, _Host] = {}
         self._later: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
@@ -130,7 +133,9 @@ class Queue:
                         soonest = min(soonest or host.not_before, host.not_before)
                         continue
                     host.active += 1
-                    return host.waiting.popleft()
+                    job = host.waiting.popleft()
+                    self._changed.notify()  # there may be more to do, or another time to wait for
+                    return job
                 self._changed.wait(None if soonest is None else max(soonest - now, 0.001))
             return None
 
@@ -141,7 +146,7 @@ class Queue:
             one.active -= 1
             if reached is not None:
                 one.unreachable = 0 if reached else one.unreachable + 1
-            self._changed.notify_all()
+            self._changed.notify()
 
     def put(self, job: Job, *, wait_s: float = 0.0) -> None:
         """Give a job back, for its present source, after a time."""
@@ -150,7 +155,7 @@ class Queue:
                 heapq.heappush(self._later, (time.monotonic() + wait_s, next(self._order), job))
             else:
                 self._host(job.host).waiting.append(job)
-            self._changed.notify_all()
+            self._changed.notify()
 
     def add(self, jobs: Iterable[Job]) -> None:
         """More work."""
@@ -158,13 +163,14 @@ class Queue:
             for job in jobs:
                 self._left += 1
                 self._host(job.host).waiting.append(job)
-            self._changed.notify_all()
+                self._changed.notify()
 
     def finish(self) -> None:
         """A job is over, well or not."""
         with self._changed:
             self._left -= 1
-            self._changed.notify_all()
+            if not self._left:
+                self._wake_all()
 
     def leave_alone(self, host: str, for_s: float) -> None:
         """Nobody asks ``host`` for a while."""
@@ -181,7 +187,7 @@ class Queue:
         """Hand out nothing more."""
         with self._changed:
             self._stopped = True
-            self._changed.notify_all()
+            self._wake_all()
 
     @property
     def stopped(self) -> bool:
@@ -190,8 +196,13 @@ class Queue:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end, at most that long; True when all is done or the queue was stopped."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._stopped or not self._left, timeout_s)
+        with self._ended:
+            return self._ended.wait_for(lambda: self._stopped or not self._left, timeout_s)
+
+    def _wake_all(self) -> None:
+        """The end has come; the lock is held."""
+        self._changed.notify_all()
+        self._ended.notify_all()
 
     def _host(self, name: str) -> _Host:
         return self._hosts.setdefault(name, _Host())

@@ -96,6 +96,12 @@ class Store:
             and self.is_intact(entry)
         )
 
+    def is_blank(self) -> bool:
+        """Whether no file lies in it yet, not even one in quarantine."""
+        if self.index.entries() or any(self.quarantined.iterdir()):
+            return False
+        return next(self.names_on_disk(), None) is None
+
     def settle(self, wanted: Wanted) -> bool:
         """Make the store hold ``wanted`` from what lies in it already; True when that worked.
 
@@ -115,12 +121,12 @@ class Store:
 
         Raises ``ValueError`` should they differ after all, ``OSError`` when the file system refuses.
         """
-        status = temporary.stat()
-        wrong = hashes.difference(status.st_size, digests, wanted.size_bytes, wanted.hashes)
-        if wrong or not digests:
-            raise ValueError(f"{wanted.name} is not to be accepted: {wrong or 'nothing was computed'}")
         descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
+            status = os.fstat(descriptor)
+            wrong = hashes.difference(status.st_size, digests, wanted.size_bytes, wanted.hashes)
+            if wrong or not digests:
+                raise ValueError(f"{wanted.name} is not to be accepted: {wrong or 'nothing was computed'}")
             os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)
         finally:

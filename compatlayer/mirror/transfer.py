@@ -10,15 +10,18 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_netrc_auth
 
 from compatlayer import __version__
 from compatlayer.mirror import hashes, sources
@@ -91,8 +94,43 @@ def new_session() -> requests.Session:
     return session
 
 
+class Client:
+    """What one thread asks servers with. What requests takes from the environment (proxies, certificates, netrc) it is asked for
+    once for each host: requests itself looks that up for every file, which takes longer than fetching a small one.
+    """
+
+    def __init__(self) -> None:
+        self._session = new_session()
+        self._hosts: dict[tuple[str, str], tuple[Mapping[str, Any], Callable[..., Any] | None]] = {}
+
+    def get(self, url: str, headers: Mapping[str, str], timeout: tuple[float, float]) -> requests.Response:
+        """The answer's beginning; redirects are followed. A context manager."""
+        parts = urlsplit(url)
+        host = (parts.scheme, parts.netloc)
+        if host not in self._hosts:
+            settings = self._session.merge_environment_settings(url, {}, True, None, None)
+            named = get_netrc_auth(url)
+            # Told that there is nothing, requests does not look for itself.
+            auth = HTTPBasicAuth(*named) if named else None if "@" in parts.netloc else _as_it_is
+            self._hosts[host] = (settings, auth)
+        settings, auth = self._hosts[host]
+        request = requests.PreparedRequest()
+        request.prepare(
+            method="GET", url=url, headers={**self._session.headers, **headers}, cookies=self._session.cookies, auth=auth
+        )
+        return self._session.send(request, timeout=timeout, allow_redirects=True, **settings)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._session.close()
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
 def get(
-    session: requests.Session, url: str, part: Part, wanted: Wanted, patience: Patience, received: Callable[[int], None]
+    client: Client, url: str, part: Part, wanted: Wanted, patience: Patience, received: Callable[[int], None]
 ) -> dict[str, str]:
     """Fetch ``wanted`` from ``url`` into ``part``; returns its digests, which match. It is not fsynced yet.
 
@@ -105,7 +143,7 @@ def get(
     if scheme not in ("http", "https"):
         raise TransferError(f"{scheme or 'no'} URLs are not supported")
     try:
-        return _Download(session, url, part, wanted, patience, received).run()
+        return _Download(client, url, part, wanted, patience, received).run()
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _explained(error, patience) from error
 
@@ -136,9 +174,9 @@ class _Download:
     """The state of one HTTP transfer."""
 
     def __init__(
-        self, session: requests.Session, url: str, part: Part, wanted: Wanted, patience: Patience, received: Callable[[int], None]
+        self, client: Client, url: str, part: Part, wanted: Wanted, patience: Patience, received: Callable[[int], None]
     ) -> None:
-        self.session, self.url, self.part, self.wanted = session, url, part, wanted
+        self.client, self.url, self.part, self.wanted = client, url, part, wanted
         self.patience, self.received = patience, received
         self.digester = hashes.Digester(wanted.hashes)
 
@@ -154,7 +192,7 @@ class _Download:
         elif offset == self.wanted.size_bytes:
             return self._finish_part(offset)
         timeout = (self.patience.connect_s, self.patience.stall_s)
-        with self.session.get(self.url, headers=headers, timeout=timeout, stream=True) as answer:
+        with self.client.get(self.url, headers, timeout) as answer:
             offset = self._accept(answer, offset if headers else 0)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self.part.path, flags, 0o644)

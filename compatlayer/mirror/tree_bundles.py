@@ -141,6 +141,10 @@ class _Arrivals:
         self.root, self.incoming, self.index = store.root, store.incoming, store.index
         self._pins = {pin.bundle.name: pin for pin in pins}
 
+    def is_blank(self) -> bool:
+        """Nothing of it is here."""
+        return True
+
     def settle(self, wanted: Wanted) -> bool:  # noqa: ARG002  (see Shelf)
         """Nothing of it is here."""
         return False
