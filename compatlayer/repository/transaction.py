@@ -85,7 +85,7 @@ class JournalledTransaction(abc.ABC):
     def apply(self, changes: ChangeList, source: Path, becomes: Manifest | None = None) -> None:
         """Carry a change list out on the part's tree."""
         with disk_errors(self.ledger.name):
-            after = becomes or self._after(changes, source)
+            after = self._after(changes, source) if becomes is None else becomes
             self._record("apply", root=after.root, puts=len(changes.puts), deletes=len(changes.deletes))
             self._apply(changes, source, after)
             self._manifest = after

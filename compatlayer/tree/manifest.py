@@ -77,6 +77,10 @@ class Manifest:
         for path, node in _walk(self._top):
             yield _entry(path, node)
 
+    def __bool__(self) -> bool:
+        """A tree has at least its root; without this, asking whether there is a manifest would count its entries."""
+        return True
+
     def __len__(self) -> int:
         return sum(1 for _ in _walk(self._top))
 

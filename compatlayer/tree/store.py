@@ -170,6 +170,10 @@ class _StoredNode(_Node):
         object.__setattr__(self, "_store", store)
         object.__setattr__(self, "_found", None)
 
+    def is_in(self, store: ManifestStore) -> bool:
+        """Whether that store is where it is read from."""
+        return self._store is store
+
     @property
     def record(self) -> bytes:
         return self._content()[0]
@@ -194,7 +198,8 @@ def _new_rows(node: _Node, store: ManifestStore, known: set[bytes]) -> Iterator[
         if done:
             yield node.digest, _row(node)
             continue
-        if isinstance(node, _StoredNode) or node.children is None or node.digest in known:
+        # What another store holds is not in this one: a promotion brings the test repository's manifest along.
+        if node.digest in known or (node.is_in(store) if isinstance(node, _StoredNode) else node.children is None):
             continue
         known.add(node.digest)
         if store.has(node.digest):

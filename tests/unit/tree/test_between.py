@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,10 @@ def test_a_stored_manifest_is_the_one_that_was_saved(before: Dir, after: Dir) ->
         assert [list(one) for one in loaded] == [list(first), list(second)]
         assert list(loaded[0].differences(loaded[1])) == list(first.differences(second))
         assert between(*loaded) == between(first, second)
+        with closing(ManifestStore(directory / "promoted.db")) as other:
+            for manifest in loaded:
+                other.save(manifest)
+            assert [list(other.load(one.root)) for one in loaded] == [list(first), list(second)]
         again.keep_only([second.root])
         assert second.root in again
         assert (first.root in again) == (first.root == second.root or first.root in _directories(second))
