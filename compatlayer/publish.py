@@ -327,8 +327,7 @@ def written(repository: Repository, part: Part, tree: Manifest, contents: Conten
         changelog.DOCUMENT: json.dumps([one.to_document() for one in sections], indent=1, sort_keys=True) + "\n",
         changelog.CONTENTS: json.dumps(contents_document(contents), sort_keys=True) + "\n",
     }
-    with tempfile.TemporaryDirectory(prefix="compatlayer-publish-") as name:
-        directory = Path(name)
+    with repository.ledger.scratch() as directory:
         for path, text in documents.items():
             place = directory / path
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -233,15 +233,7 @@ class TinyLayer:
 
     def content(self) -> dict[str, tuple[str, ...]]:
         """Everything in the stage by path, without what records when and in which order it was merged."""
-        found = {}
-        for entry in Manifest.of_tree(self.upper):
-            record = {name: value for name, value in entry.record().items() if name not in ("path", "mtime")}
-            if entry.path.startswith("var/db/pkg/") and entry.path.endswith("/CONTENTS"):
-                record = {"lines": re.sub(r" \d+$", "", (self.upper / entry.path).read_text(), flags=re.MULTILINE)}
-            elif entry.path.startswith("var/") and Path(entry.path).name in TIMES:
-                record = {}
-            found[entry.path] = tuple(f"{name}={value}" for name, value in sorted(record.items()))
-        return found
+        return content_of(self.upper)
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("LANG", "TERM", "PYTHONDONTWRITEBYTECODE") if name in os.environ}
@@ -253,6 +245,19 @@ class TinyLayer:
         if self.user_id != os.geteuid():
             for path in (self.directory, self.root, *self.root.rglob("*")):
                 os.chown(path, self.user_id, self.user_id, follow_symlinks=False)
+
+
+def content_of(tree: Path) -> dict[str, tuple[str, ...]]:
+    """Everything in a prefix by path, without what records when and in which order it was merged."""
+    found = {}
+    for entry in Manifest.of_tree(tree):
+        record = {name: value for name, value in entry.record().items() if name not in ("path", "mtime")}
+        if entry.path.startswith("var/db/pkg/") and entry.path.endswith("/CONTENTS"):
+            record = {"lines": re.sub(r" \d+$", "", (tree / entry.path).read_text(), flags=re.MULTILINE)}
+        elif entry.path.startswith("var/") and Path(entry.path).name in TIMES:
+            record = {}
+        found[entry.path] = tuple(f"{name}={value}" for name, value in sorted(record.items()))
+    return found
 
 
 def _make_defaults() -> str:
@@ -322,8 +327,7 @@ def tiny_layer(user_id: int | None = None) -> Iterator[TinyLayer]:
         directory.chmod(0o755)
         yield TinyLayer(directory, os.geteuid() if user_id is None else user_id)
     finally:
-        with beneath.Beneath(directory.parent) as above:
-            beneath.remove(directory.name, inside=above.directory("."))
+        beneath.remove_tree(directory)
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 120) -> None:

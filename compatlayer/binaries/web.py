@@ -26,7 +26,7 @@ class WebStore:
     def __init__(self, url: str, pace: Pace = Pace(tries=3), patience: Patience = Patience()) -> None:  # noqa: B008  (frozen)
         self.name = url.rstrip("/")
         self._pace, self._patience = pace, patience
-        self._session = transfer.new_session()
+        self._client = transfer.Client()
         self._index: Index | None = None
 
     def index(self) -> Index:
@@ -45,7 +45,7 @@ class WebStore:
         while True:
             tried += 1
             try:
-                transfer.get(self._session, f"{self.name}/{quote(entry.path)}", part, wanted, self._patience, lambda _: None)
+                transfer.get(self._client, f"{self.name}/{quote(entry.path)}", part, wanted, self._patience, lambda _: None)
             except TransferError as error:
                 if error.again and tried < self._pace.tries:
                     time.sleep(min(error.wait_s or self._pace.wait_s(tried), self._pace.longest_wait_s))
@@ -61,7 +61,7 @@ class WebStore:
         timeout = (self._patience.connect_s, self._patience.stall_s)
         # Compressed on the way, where the server can: the digests in it are most of it, and they do not compress badly.
         headers = {"Accept-Encoding": "gzip, deflate"}
-        with self._session.get(f"{self.name}/{INDEX}", headers=headers, timeout=timeout, stream=True) as answer:
+        with self._client.get(f"{self.name}/{INDEX}", headers, timeout) as answer:
             answer.raise_for_status()
             content = bytearray()
             for block in answer.iter_content(_BLOCK_BYTES):

@@ -14,6 +14,7 @@ from typing import Any
 
 BLOCK_BYTES = 1 << 20
 
+
 def _works(name: str) -> bool:
     try:
         new: Any = hashlib.new(name, usedforsecurity=False)

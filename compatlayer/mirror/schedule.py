@@ -105,7 +105,7 @@ class Queue:
     def __init__(self, jobs: Iterable[Job], pace: Pace) -> None:
         self._pace = pace
         lock = threading.Lock()
-        # Workers are alike, so one is woken for one thing that changed: waking all for each file takes longer than small files do.
+        # Workers are alike, so one is woken for one thing that changed: waking all takes longer than fetching a small file.
         self._changed = threading.Condition(lock)
         self._ended = threading.Condition(lock)
         self._hosts: dict[str, _Host] = {}

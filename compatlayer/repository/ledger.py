@@ -8,12 +8,14 @@ On disk (``<repository>/extensions/compatlayer`` of an OSTree repository, else i
     receipts/       one signed receipt for each promotion
     approvals/      signed approvals
     checkouts/      trees of revisions that views and stages stand on
+    scratch/        what a run needs while it lasts
 """
 
 from __future__ import annotations
 
 import getpass
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ from compatlayer.declaration.model import TARGETS, Part
 from compatlayer.errors import RepositoryError
 from compatlayer.journal import Journal
 from compatlayer.repository.base import Message, Origin, Pending
+from compatlayer.tree.beneath import remove_tree
 from compatlayer.tree.store import ManifestStore
 
 BEGIN = "begin"
@@ -55,6 +58,25 @@ class Ledger:
         """Hold the repository. Raises ``LockHeldError`` naming who has it."""
         with disk_errors(self.name), lock.hold(self.directory / "lock", purpose):
             yield
+
+    @contextmanager
+    def scratch(self, inside: str = "scratch") -> Iterator[Path]:
+        """An empty directory that goes away again, unless it is given another name. What killed runs have left goes first."""
+        with disk_errors(self.name):
+            above = self.directory / inside
+            above.mkdir(parents=True, exist_ok=True)
+            for place in above.glob("*.lock"):
+                if lock.holder(place) is None:
+                    remove_tree(place.with_suffix(""))
+                    place.unlink(missing_ok=True)
+            place = above / f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+        with lock.hold(place.with_name(f"{place.name}.lock"), f"working on {self.name}"):
+            try:
+                place.mkdir()
+                yield place
+            finally:
+                remove_tree(place)
+        place.with_name(f"{place.name}.lock").unlink(missing_ok=True)
 
     def refuse_if_open(self) -> None:
         """Raise ``RepositoryError`` when a transaction was left open."""

@@ -25,12 +25,13 @@ from compatlayer.repository.ledger import Ledger, message_document, message_of, 
 from compatlayer.repository.moved import moved
 from compatlayer.repository.ostree_pipe import pipe
 from compatlayer.repository.transaction import JournalledTransaction, reopened
-from compatlayer.tree.beneath import ROOT, Beneath, remove
+from compatlayer.tree.beneath import ROOT, remove_tree
 from compatlayer.tree.changes import ChangeList, Put
 from compatlayer.tree.entries import Entry, Kind
 from compatlayer.tree.manifest import Manifest
 
 TAGS = "tags/"
+CHECKOUTS = "checkouts"
 LONGEST_HISTORY = 1000
 _REF = re.compile(r"[\w.+-]+")
 Root = list[str] | None
@@ -88,20 +89,16 @@ class OstreeRepository:
 
     def tree(self, revision: Revision, part: Part) -> Path:
         """A checkout of hard links, made once for each revision; never write in it."""
-        place = self.ledger.directory / "checkouts" / revision.id
+        place = self.ledger.directory / CHECKOUTS / revision.id
         if place.is_dir():
             return place
-        temporary = place.with_name(f".{revision.id}.{os.getpid()}")
-        _make(temporary)
-        try:
-            self.ask("extract", root=self.commit_root(revision.id), paths=None, destination=str(temporary))
+        with self.ledger.scratch(CHECKOUTS) as scratch:
+            self.ask("extract", root=self.commit_root(revision.id), paths=None, destination=str(scratch))
             try:
-                temporary.rename(place)
+                scratch.rename(place)
             except OSError:
                 if not place.is_dir():  # another process was not faster
                     raise
-        finally:
-            _remove(temporary)
         return place
 
     def shows(self, revision: Revision, part: Part) -> bool:
@@ -111,13 +108,9 @@ class OstreeRepository:
     @contextmanager
     def source(self, revision: Revision, part: Part, paths: Sequence[str]) -> Iterator[Path]:
         """Only ``paths``, in a directory that goes away again."""
-        place = self.ledger.directory / f".source.{os.getpid()}"
-        _make(place)
-        try:
+        with self.ledger.scratch() as place:
             self.ask("extract", root=self.commit_root(revision.id), paths=list(paths), destination=str(place))
             yield place
-        finally:
-            _remove(place)
 
     def begin(self, part: Part, message: Message, expect: Revision | None) -> OstreeTransaction:
         """Open the transaction of a part that stands at ``expect``."""
@@ -184,10 +177,10 @@ class OstreeRepository:
                 for name in passing:
                     self.ask("set_ref", ref=name, commit=None)
             kept = {revision.id for revision in keep} | set(self._refs().values())
-            checkouts = self.ledger.directory / "checkouts"
+            checkouts = self.ledger.directory / CHECKOUTS
             for name in os.listdir(checkouts) if checkouts.is_dir() else ():
-                if name not in kept:
-                    _remove(checkouts / name)
+                if name not in kept and "." not in name:  # with a point: somebody's who is at it
+                    remove_tree(checkouts / name)
             commits = [commit for one in sorted(kept) for commit in self._log(one, 1)]
             self.ledger.manifests.keep_only([json.loads(one["record"])["root"] for one in commits if one["record"]])
             return Reclaimed(pruned["objects"], pruned["size_bytes"])
@@ -347,15 +340,3 @@ def _put(put: Put, after: Manifest) -> list[Any]:
     except UnicodeEncodeError as error:
         raise RepositoryError(f"{put.path} cannot be stored", cause="OSTree's link targets are UTF-8") from error
     return [put.path, put.kind.value, entry.mode, entry.target, [[name, value.hex()] for name, value in entry.xattrs]]
-
-
-def _make(directory: Path) -> None:
-    if directory.exists():
-        _remove(directory)
-    directory.mkdir(parents=True)
-
-
-def _remove(directory: Path) -> None:
-    if directory.parent.is_dir():
-        with Beneath(directory.parent) as above:
-            remove(directory.name, inside=above.directory(ROOT))

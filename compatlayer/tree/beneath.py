@@ -135,6 +135,13 @@ def remove(name: str, *, inside: int) -> None:
     os.rmdir(name, dir_fd=inside)
 
 
+def remove_tree(path: Path) -> None:
+    """The same for a path, whose parent may be missing as well."""
+    if path.parent.is_dir():
+        with Beneath(path.parent) as above:
+            remove(path.name, inside=above.directory(ROOT))
+
+
 def open_forbidden(name: str, *, inside: int, status: os.stat_result) -> int:
     """A descriptor of a directory of ours, which is given the permissions for it first (overlayfs's ``work/work``
     has none).

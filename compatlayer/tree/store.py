@@ -199,11 +199,14 @@ def _new_rows(node: _Node, store: ManifestStore, known: set[bytes]) -> Iterator[
             yield node.digest, _row(node)
             continue
         # What another store holds is not in this one: a promotion brings the test repository's manifest along.
-        if node.digest in known or (node.is_in(store) if isinstance(node, _StoredNode) else node.children is None):
+        if node.digest in known or (isinstance(node, _StoredNode) and node.is_in(store)):
+            continue
+        if not isinstance(node, _StoredNode) and node.children is None:
             continue
         known.add(node.digest)
         if store.has(node.digest):
             continue
+        assert node.children is not None, "only directories come this far"
         stack.append((node, True))
         stack += [(child, False) for child in node.children.values()]
 

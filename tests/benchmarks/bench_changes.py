@@ -47,8 +47,7 @@ def main() -> None:
     try:
         measure(scratch, chosen.files)
     finally:
-        with beneath.Beneath(scratch.parent) as above:
-            beneath.remove(scratch.name, inside=above.directory(beneath.ROOT))
+        beneath.remove_tree(scratch)
 
 
 def measure(scratch: Path, files: int) -> None:

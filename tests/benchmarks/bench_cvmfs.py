@@ -43,8 +43,7 @@ def main() -> None:
     try:
         measure(scratch, chosen.files, chosen.cvmfs_test_repo, chosen.cvmfs_production_repo)
     finally:
-        with beneath.Beneath(scratch.parent) as above:
-            beneath.remove(scratch.name, inside=above.directory(beneath.ROOT))
+        beneath.remove_tree(scratch)
 
 
 def measure(scratch: Path, files: int, *domains: str) -> None:

@@ -43,8 +43,7 @@ def main() -> None:
         small = published(scratch / "small", chosen.files // 10)
         say(f"publish, 200 of {chosen.files // 10} files changed", change(small, 200, "b"), "s")
     finally:
-        with beneath.Beneath(scratch.parent) as above:
-            beneath.remove(scratch.name, inside=above.directory(beneath.ROOT))
+        beneath.remove_tree(scratch)
 
 
 def published(directory: Path, files: int) -> PublishedLayer:

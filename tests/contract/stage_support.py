@@ -179,8 +179,7 @@ def make_ground(kind: str, who: str) -> Iterator[Ground]:
         become(user_id, lambda: shell(LOWER, cwd=ground.lower))
         yield ground
     finally:
-        with beneath.Beneath(directory.parent) as above:
-            beneath.remove(directory.name, inside=above.directory("."))
+        beneath.remove_tree(directory)
 
 
 KINDS_AND_USERS = [

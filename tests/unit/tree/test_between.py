@@ -30,8 +30,7 @@ def scratch() -> Iterator[Path]:
     try:
         yield directory
     finally:
-        with beneath.Beneath(directory.parent) as above:
-            beneath.remove(directory.name, inside=above.directory("."))
+        beneath.remove_tree(directory)
 
 
 @settings(max_examples=60, deadline=None)
