@@ -101,6 +101,7 @@ def ansible_environment(places: Places, *, bound: bool) -> dict[str, str]:
         "HOME": str(home),
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
+        "ANSIBLE_CONFIG": str(resource("playbooks") / "ansible.cfg"),
         "ANSIBLE_HOME": str(home / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(home / "ansible" / "tmp"),
         "ANSIBLE_REMOTE_TEMP": str(home / "ansible" / "tmp"),

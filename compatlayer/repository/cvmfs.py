@@ -90,6 +90,7 @@ class CvmfsRepository:
         self.settings = settings / domain
         self.server = CvmfsServer(domain, program)
         self.ledger = Ledger(ledger, name)
+        self._tags: tuple[bytes, tuple[Tagged, ...]] | None = None
 
     def head(self, part: Part) -> Revision | None:
         """The newest revision of a part."""
@@ -98,7 +99,7 @@ class CvmfsRepository:
 
     def revisions(self, part: Part) -> Sequence[Revision]:
         """The part's named snapshots."""
-        tags = self.server.tags()
+        tags = self.named_snapshots()
         own = [tag for tag in tags if _number(tag.name, part) is not None]
         return sorted((self._revision(tag, part, tags) for tag in own), key=lambda one: -one.number)
 
@@ -192,7 +193,19 @@ class CvmfsRepository:
 
     def tags(self) -> Mapping[str, str]:
         """All named snapshots but CernVM-FS's own."""
-        return {tag.name: tag.root_hash for tag in self.server.tags() if not tag.name.startswith("trunk")}
+        return {tag.name: tag.root_hash for tag in self.named_snapshots() if not tag.name.startswith("trunk")}
+
+    def named_snapshots(self) -> tuple[Tagged, ...]:
+        """The tags, CernVM-FS's own among them. Asked for again only when the repository's manifest has changed: it holds the
+        digest of the list (``H``), and asking takes half a second. A publisher that keeps it elsewhere (S3) is always asked.
+        """
+        try:
+            manifest = (self.storage / ".cvmfspublished").read_bytes()
+        except OSError:
+            return self.server.tags()
+        if self._tags is None or self._tags[0] != manifest:
+            self._tags = (manifest, self.server.tags())
+        return self._tags[1]
 
     def tag(self, revision: Revision, name: str) -> None:
         """Give a revision one more name."""
@@ -242,7 +255,7 @@ class CvmfsRepository:
 
     def newer_than(self, tag: str) -> tuple[str, ...]:
         """The tags that rewinding the whole repository to ``tag`` would take away. Raises ``RepositoryError``."""
-        tags = [one for one in self.server.tags() if not one.name.startswith("trunk")]
+        tags = [one for one in self.named_snapshots() if not one.name.startswith("trunk")]
         target = next((one for one in tags if one.name == tag), None)
         if target is None:
             raise RepositoryError(f"there is no tag {tag} in {self.name}", hint="compatlayer history --tags")
