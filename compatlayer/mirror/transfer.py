@@ -108,11 +108,11 @@ class Client:
         parts = urlsplit(url)
         host = (parts.scheme, parts.netloc)
         if host not in self._hosts:
-            settings = dict(self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None))
+            looked_up: Any = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
             named = get_netrc_auth(url)
             # Told that there is nothing, requests does not look for itself.
             auth = HTTPBasicAuth(*named) if named else None if "@" in parts.netloc else _as_it_is
-            self._hosts[host] = (settings, auth)
+            self._hosts[host] = (looked_up, auth)
         settings, auth = self._hosts[host]
         request = requests.PreparedRequest()
         request.prepare(

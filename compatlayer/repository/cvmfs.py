@@ -197,7 +197,7 @@ class CvmfsRepository:
 
     def named_snapshots(self) -> tuple[Tagged, ...]:
         """The tags, CernVM-FS's own among them. Asked for again only when the repository's manifest has changed: it holds the
-        digest of the list (``H``), and asking takes half a second. A publisher that keeps it elsewhere (S3) is always asked.
+        digest of the list (``H``). A publisher that keeps it elsewhere (S3) is always asked.
         """
         try:
             manifest = (self.storage / ".cvmfspublished").read_bytes()

@@ -16,9 +16,8 @@ from compatlayer.repository.base import Message, Revision, safe_line
 from compatlayer.repository.ledger import message_document, part_document
 from compatlayer.repository.transaction import JournalledTransaction
 from compatlayer.tree.apply import apply
-from compatlayer.tree.beneath import Beneath
 from compatlayer.tree.changes import ChangeList
-from compatlayer.tree.entries import Entry, entry_at
+from compatlayer.tree.entries import Entry, entries_at
 from compatlayer.tree.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -87,10 +86,7 @@ class CvmfsTransaction(JournalledTransaction):
             self._keep_catalogs_small()
 
     def _reread(self, paths: Iterable[str]) -> Iterator[Entry]:
-        with Beneath(self.place) as tree:
-            for path in paths:
-                if tree.lstat(path) is not None:
-                    yield entry_at(tree, path)
+        yield from entries_at(self.place, list(paths))
 
     def _prepare(self, tag: str | None, manifest: Manifest) -> dict[str, Any]:
         if tag is None:
