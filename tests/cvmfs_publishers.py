@@ -32,25 +32,31 @@ def make_stand_in(directory: Path, *domains: str) -> Path:
     return program
 
 
+class StandInRepository(CvmfsRepository):
+    """A repository on the stand-in in ``directory``; told none, a state directory's ``DIRECTORY/state`` is in it."""
+
+    def __init__(self, name: str, domain: str, ledger: Path, directory: Path | None = None) -> None:
+        directory = directory or ledger.parents[2]
+        super().__init__(
+            name,
+            domain,
+            ledger,
+            program=str(directory / "cvmfs_server"),
+            mounts=directory / "cvmfs",
+            storage=directory / "srv",
+            spool=directory / "spool",
+            settings=directory / "settings",
+        )
+
+
 def stand_in_repository(directory: Path, name: str, domain: str, ledger: Path) -> CvmfsRepository:
     """A repository of the stand-in in that directory."""
-    return CvmfsRepository(
-        name,
-        domain,
-        ledger,
-        program=str(directory / "cvmfs_server"),
-        mounts=directory / "cvmfs",
-        storage=directory / "srv",
-        spool=directory / "spool",
-        settings=directory / "settings",
-    )
+    return StandInRepository(name, domain, ledger, directory)
 
 
 def use_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let layers whose state directory is ``DIRECTORY/state`` publish to the stand-in of ``DIRECTORY``."""
-    monkeypatch.setattr(
-        cvmfs, "CvmfsRepository", lambda name, domain, ledger: stand_in_repository(ledger.parents[2], name, domain, ledger)
-    )
+    monkeypatch.setattr(cvmfs, "CvmfsRepository", StandInRepository)
 
 
 def without_marks(directory: Path) -> Manifest:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from compatlayer import past, promote, publish, signing
+from compatlayer.__main__ import main
 from compatlayer.errors import RepositoryError
 from compatlayer.gates import Question
 from compatlayer.promote import Promoted
@@ -87,6 +88,24 @@ def test_a_rollback_restores_exactly_what_was(layer: PublishedLayer, key: signin
     assert (restored.number, restored.root, restored.origin.restored_from) == (3, first.root, first.id)
     assert seen(layer).root == first.root != second.root
     assert [one.number for one in layer.production.revisions(layer.part)] == [3, 2, 1]
+
+
+def test_the_whole_repository_is_rewound_only_after_saying_what_that_takes_away(
+    layer: PublishedLayer, key: signing.PrivateKey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = two_promotions(layer, key)
+    places = ["--layer", str(layer.root / "layer.yaml"), "--state", str(layer.state)]
+    command = [*places, "rollback", "--whole-repository", first.tags[0]]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert f"takes these tags away, and what their parts changed since:\n  {second.tags[0]}\n" in said
+    assert "say --yes" in said
+    assert seen(layer).root == second.root, "nobody said yes"
+    assert main([*command, "--yes"]) == 0
+    assert seen(layer).root == first.root
+    assert [one.number for one in layer.production.revisions(layer.part)] == [1]
+    assert main([*places, "rollback", "--whole-repository", "nowhere", "--yes"]) == 5
+    assert "there is no tag nowhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["cvmfs", "mixed"])
