@@ -295,6 +295,24 @@ def test_on_the_command_line_a_refusal_ends_with_7_and_a_valid_receipt_with_0(la
     assert "private" not in (done.stderr + checked.stdout + checked.stderr).lower()
 
 
+def test_on_the_command_line_a_colleague_approves_and_the_promotion_passes(
+    layer: PublishedLayer, own: PrivateKey, tmp_path: Path
+) -> None:
+    colleague = signing.make_private_key(tmp_path / "colleague.pem")
+    approver(layer, own, "own")
+    approver(layer, colleague, "colleague")
+    layer.declare("{approvals: 1, approvers: [keys/own.pub, keys/colleague.pub]}")
+    with_key = ["--key", str(tmp_path / "colleague.pem")]
+    approved = layer.run("approve", "head", *with_key, "--comment", 'looked at "$(it)"; fine')
+    assert f"approved revision 1 of {layer.part} with key {colleague.keyid[:12]}" in approved.stderr
+    promoted = json.loads(layer.run("--format", "json", "promote").stdout)
+    assert promoted["gates"][1]["passed"]
+    assert promoted["gates"][1]["reason"].startswith("1 of 1 approvals")
+    stranger = signing.make_private_key(tmp_path / "stranger.pem")
+    refusal = layer.run("approve", "head", "--key", str(tmp_path / "stranger.pem"), code=2).stderr
+    assert stranger.keyid[:12] in refusal
+
+
 def test_errors_of_this_house_only(layer: PublishedLayer, own: PrivateKey) -> None:
     with pytest.raises(CompatlayerError):
         promote.check_receipt(Path(os.devnull), [own.public("own")], None, None)
