@@ -15,7 +15,9 @@ options:
   src:
     description: The directory to install from.
     type: path
-    required: true
+  files:
+    description: Instead of I(src), the text of each file by its path relative to I(dest). Their mode is 0644.
+    type: dict
   dest:
     description: The directory to install below; made where it is missing.
     type: path
@@ -40,6 +42,11 @@ EXAMPLES = r"""
     src: /compatlayer/run/files
     dest: /cvmfs/software.example.org/versions/2026.11/compat/linux/x86_64
     exclusive: [etc/portage]
+
+- name: A file says who made it
+  portage_files:
+    files: {usr/share/made-by: "somebody\n"}
+    dest: /cvmfs/software.example.org/versions/2026.11/compat/linux/x86_64
 """
 
 RETURN = r"""
@@ -99,24 +106,45 @@ def remove(path, stop):
         parent = os.path.dirname(parent)
 
 
+def from_directory(module):
+    """Content and mode of every file below ``src``, by relative path."""
+    source, found = module.params["src"], {}
+    for relative in files_below(source):
+        path = os.path.join(source, relative)
+        content = content_of(path)
+        if content is None:
+            module.fail_json(msg=f"{relative}: only regular files can be installed verbatim")
+        found[relative] = (content, 0o755 if os.access(path, os.X_OK) else 0o644)
+    return found
+
+
+def from_texts(module):
+    """The same of ``files``, none of which may lie elsewhere."""
+    found = {}
+    for relative, text in sorted(module.params["files"].items()):
+        if os.path.isabs(relative) or ".." in relative.split("/"):
+            module.fail_json(msg=f"{relative}: not a path below dest")
+        found[os.path.normpath(relative)] = (str(text).encode(), 0o644)
+    return found
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
-            "src": {"type": "path", "required": True},
+            "src": {"type": "path"},
+            "files": {"type": "dict"},
             "dest": {"type": "path", "required": True},
             "exclusive": {"type": "list", "elements": "str", "default": []},
         },
+        mutually_exclusive=[("src", "files")],
+        required_one_of=[("src", "files")],
         supports_check_mode=True,
     )
-    source, destination = module.params["src"], module.params["dest"]
-    wanted = files_below(source)
+    destination = module.params["dest"]
+    wanted = from_directory(module) if module.params["src"] else from_texts(module)
     written, removed, before, after = [], [], [], []
-    for relative in wanted:
-        content = content_of(os.path.join(source, relative))
-        if content is None:
-            module.fail_json(msg=f"{relative}: only regular files can be installed verbatim")
+    for relative, (content, mode) in wanted.items():
         present = content_of(os.path.join(destination, relative))
-        mode = 0o755 if os.access(os.path.join(source, relative), os.X_OK) else 0o644
         target = os.path.join(destination, relative)
         if present == content and os.stat(target).st_mode & 0o777 == mode:
             continue
