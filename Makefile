@@ -23,11 +23,11 @@ demo-full: host-tools $(VENV)/.installed  ## the same with a larger layer: compi
 
 .PHONY: test
 test: host-tools $(VENV)/.installed  ## the tests, without those that take minutes
-	@$(PYTEST) -n auto --dist loadfile $(ARGS)
+	@$(PYTEST) -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-all
 test-all: host-tools $(VENV)/.installed  ## all tests
-	@$(PYTEST) -n auto --dist loadfile -m "" $(ARGS)
+	@$(PYTEST) -n auto --dist loadfile --no-loadscope-reorder -m "" $(ARGS)
 
 .PHONY: bench
 bench: host-tools $(VENV)/.installed  ## measure what the project promises to be fast

@@ -41,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--cvmfs-{name}-repo", metavar="NAME", help=f"a {name} repository on this publisher (cvmfs_server mkfs)")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole files that want the standalone layer come first: one worker builds it, the others go on meanwhile."""
+    waiting = {item.path for item in items if "standalone" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path not in waiting)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs to be root")

@@ -17,9 +17,9 @@ from tests.tiny_layer import SOURCE
 if TYPE_CHECKING:
     from tests.standalone_layer import StandaloneLayer
 
-# Slow: the layer is built for the first of these, which takes two processors nine minutes. A file's tests go to one worker
-# (--dist loadfile): the others go on meanwhile.
-pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real, pytest.mark.slow]
+# The layer is built for the first of these, which takes two processors about nine minutes. A file's tests go to one worker
+# (--dist loadfile), which begins with these: the others go on meanwhile.
+pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real]
 
 ANOTHER_USER = 23456
 # One of each kind of program; each says something of its own.
