@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +160,19 @@ def test_an_ebuild_that_cannot_be_sourced_is_named_and_the_others_are_done(
     found = worker.metadata_cache(write_root(tmp_path / "root", [tree]), "tiny", jobs=2)
     assert (found.entries, found.failed) == (1, ("dev-build/bad-1",))
     assert set(entries(tree)) == {"dev-lang/lua-5.4"}
+
+
+def test_an_ebuild_without_a_cache_is_sourced_in_a_directory_of_the_workers_own(tree: TinyRepository, tmp_path: Path) -> None:
+    """Portage's own place for that, /var/tmp/portage, belongs to whoever has built there first: other users cannot use it."""
+    tree.ebuild("dev-lang/lua-5.4", phases=f'echo "${{SANDBOX_LOG}}" > {tmp_path}/where\n')
+    shutil.rmtree(tree.path / "metadata/md5-cache")
+    with Worker() as worker:
+        fetch_map(worker, tree, tmp_path / "root")
+        pid = worker.pid
+    where = (tmp_path / "where").read_text()
+    own = Path(tempfile.gettempdir(), f"compatlayer-portage-{pid}-")
+    assert where.startswith(str(own))
+    assert not list(own.parent.glob(f"{own.name}*")), "nothing is left behind"
 
 
 def test_an_unknown_repository_is_refused(worker: Worker, tree: TinyRepository, tmp_path: Path) -> None:

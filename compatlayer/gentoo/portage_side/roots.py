@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import platform
+import secrets
+import shutil
 import sys
+import tempfile
 from typing import Any, Dict
 
 import portage
@@ -24,6 +28,10 @@ portage.data.portage_uid, portage.data.portage_gid = os.getuid(), os.getgid()
 portage.data._initialized_globals.update(("portage_uid", "portage_gid"))
 # Where this Portage itself lives, before any root is loaded.
 OWN_EPREFIX = portage.const.EPREFIX
+# Where Portage sources an ebuild whose metadata nobody has cached; it makes the directory when it comes to that. Its default
+# below /var/tmp belongs to whoever has built there first.
+_TEMPORARY = os.path.join(tempfile.gettempdir(), f"compatlayer-portage-{os.getpid()}-{secrets.token_hex(8)}")
+atexit.register(shutil.rmtree, _TEMPORARY, ignore_errors=True)
 
 
 def hello(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -57,6 +65,7 @@ def load(config_root: str) -> Any:
         "PORTAGE_CONFIGROOT": root,
         "ROOT": "/",
         "EPREFIX": root,
+        "PORTAGE_TMPDIR": _TEMPORARY,
     }
     for name in ("PORTAGE_USERNAME", "PORTAGE_GRPNAME", "HOME"):
         if name in os.environ:
