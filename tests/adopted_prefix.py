@@ -136,7 +136,7 @@ class AdoptedPrefix:
         for name in ("portage", "_emerge"):
             shutil.copytree(packages / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("lib/portage", "share/portage"):
-            shutil.copytree(own / name, self.path / name, symlinks=True, ignore=shutil.ignore_patterns("doc"))
+            shutil.copytree(own / name, self.path / name, symlinks=True, ignore=shutil.ignore_patterns("doc", "__pycache__"))
         # The stock file names a repository of its own.
         (self.path / "share/portage/config/repos.conf").write_text("")
         for name in ("emerge", "egencache", "portageq"):

@@ -383,12 +383,14 @@ def test_a_full_disk_publishes_nothing_and_the_next_run_ends_well(layer: Publish
     script = f"""
 set -e
 cp -a {repositories} {layer.directory}/saved
-mount -t tmpfs -o size=4m full {repositories}
+mount -t tmpfs -o size=64m full {repositories}
 cp -a {layer.directory}/saved/. {repositories}
+# All but four megabytes; an ordinary user cannot mount it again with another size.
+head -c 60M /dev/zero >{repositories}/filler
 "$@" && exit 90
 code=$?
 "$0" -m compatlayer --layer {layer.root}/layer.yaml --state {layer.state} --format json history
-mount -o remount,size=64m {repositories}
+rm {repositories}/filler
 "$@" >&2
 "$0" -m compatlayer --layer {layer.root}/layer.yaml --state {layer.state} --format json history >{layer.directory}/after
 exit $code

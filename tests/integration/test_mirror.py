@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -141,7 +143,8 @@ def emerge_fetch(root: Path, mirror: str) -> str:
         [sys.executable, str(Path(sys.prefix) / "bin" / "emerge"), "--fetchonly", "--color=n", "app-misc/one"],
         env={
             "PATH": "/usr/bin:/bin", "HOME": str(root), "LC_ALL": "C.UTF-8", "PORTAGE_OVERRIDE_EPREFIX": str(root),
-            "PORTAGE_USERNAME": "root", "PORTAGE_GRPNAME": "root", "PORTAGE_INST_UID": str(os.getuid()),
+            "PORTAGE_USERNAME": pwd.getpwuid(os.getuid()).pw_name,
+            "PORTAGE_GRPNAME": grp.getgrgid(os.getgid()).gr_name, "PORTAGE_INST_UID": str(os.getuid()),
             "PORTAGE_INST_GID": str(os.getgid()), "FEATURES": settings.FEATURES, "FETCHCOMMAND": settings.FETCH,
             "RESUMECOMMAND": settings.RESUME, "GENTOO_MIRRORS": mirror,
         },

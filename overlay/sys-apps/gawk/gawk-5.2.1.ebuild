@@ -19,9 +19,10 @@ RESTRICT="!test? ( test )"
 src_prepare() {
 	default
 
-	# Neither manuals in other formats than man(1)'s nor examples.
-	sed -i -e '/^SUBDIRS = /,/[^\\]$/ s/ extras doc / /' Makefile.in || die
-	grep -qE '^SUBDIRS = .* doc\b' Makefile.in && die "doc/ is still to be built"
+	# Neither manuals in other formats than man(1)'s nor the examples that are
+	# taken from them: Debian leaves their source out.
+	sed -i -e '/^SUBDIRS = /,/[^\\]$/ s/ extras doc awklib / /' Makefile.in || die
+	grep -qE '^SUBDIRS = .* (doc|awklib)\b' Makefile.in && die "doc/ is still to be built"
 
 	# system() and pipes run the layer's shell.
 	if ! use prefix-guest; then

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
 import shutil
 import sys
 from pathlib import Path
@@ -24,7 +27,10 @@ KEYWORDS="amd64"
 IUSE="one two three"
 """
 # Everything below is what Portage needs besides the declaration: paths inside the root and one architecture.
-SETTINGS = "ARCH=amd64\nACCEPT_KEYWORDS=amd64\nCHOST=x86_64-pc-linux-gnu\nPORTAGE_USERNAME=root\nPORTAGE_GRPNAME=root\n"
+SETTINGS = (
+    "ARCH=amd64\nACCEPT_KEYWORDS=amd64\nCHOST=x86_64-pc-linux-gnu\n"
+    f"PORTAGE_USERNAME={pwd.getpwuid(os.getuid()).pw_name}\nPORTAGE_GRPNAME={grp.getgrgid(os.getgid()).gr_name}\n"
+)
 
 
 @pytest.fixture
