@@ -70,13 +70,16 @@ class Ledger:
                     remove_tree(place.with_suffix(""))
                     place.unlink(missing_ok=True)
             place = above / f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
-        with lock.hold(place.with_name(f"{place.name}.lock"), f"working on {self.name}"):
-            try:
-                place.mkdir()
-                yield place
-            finally:
-                remove_tree(place)
-        place.with_name(f"{place.name}.lock").unlink(missing_ok=True)
+        held = place.with_name(f"{place.name}.lock")
+        try:
+            with lock.hold(held, f"working on {self.name}"):
+                try:
+                    place.mkdir()
+                    yield place
+                finally:
+                    remove_tree(place)
+        finally:
+            held.unlink(missing_ok=True)
 
     def refuse_if_open(self) -> None:
         """Raise ``RepositoryError`` when a transaction was left open."""
