@@ -20,7 +20,7 @@ from compatlayer.journal import Journal, write_atomically
 from compatlayer.stage import refusal
 from compatlayer.stage import view as views
 from compatlayer.stage.view import Bind, Overlay, View
-from compatlayer.tree.beneath import ROOT, Beneath, names_in, remove
+from compatlayer.tree.beneath import ROOT, Beneath, names_in, remove, remove_tree
 from compatlayer.tree.changes import ChangeList, read_overlay, read_plain
 from compatlayer.tree.rows import Row, rows
 
@@ -289,5 +289,4 @@ def _remove(directory: Path) -> None:
         for name in names_in(descriptor):
             if name != "lock":
                 remove(name, inside=descriptor)
-    with Beneath(directory.parent) as above:
-        remove(directory.name, inside=above.directory(ROOT))
+    remove_tree(directory)
