@@ -26,6 +26,11 @@ from yaml.reader import Reader
 from yaml.resolver import Resolver
 from yaml.scanner import Scanner
 
+try:
+    from yaml.cyaml import CParser
+except ImportError:  # a PyYAML that was built without libyaml
+    CParser = None
+
 from compatlayer.errors import Location, Mistake
 
 MAX_BYTES = 1024 * 1024
@@ -165,17 +170,11 @@ class _LimitError(Exception):
         self.path = path
 
 
-class _NodeReader(Reader, Scanner, Parser, Composer, Resolver):
-    """PyYAML's loader up to its nodes, refusing depth and aliases before they are followed."""
+class _LimitedComposer(Composer):
+    """PyYAML's composer, refusing depth and aliases before they are followed."""
 
-    def __init__(self, text: str) -> None:
-        Reader.__init__(self, text)
-        Scanner.__init__(self)
-        Parser.__init__(self)
-        Composer.__init__(self)
-        Resolver.__init__(self)
-        self.depth = 0
-        self.aliases = 0
+    depth = 0
+    aliases = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
@@ -194,8 +193,44 @@ class _NodeReader(Reader, Scanner, Parser, Composer, Resolver):
         return node
 
 
+class _NodeReader(Reader, Scanner, Parser, _LimitedComposer, Resolver):
+    """PyYAML's loader up to its nodes."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        _LimitedComposer.__init__(self)
+        Resolver.__init__(self)
+
+
+if CParser is not None:
+
+    class _QuickReader(_LimitedComposer, CParser, Resolver):
+        """The same by libyaml, in a tenth of the time."""
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            _LimitedComposer.__init__(self)
+            Resolver.__init__(self)
+
+
+def _composed_quickly(text: str) -> Node | None:
+    """The root node; None where libyaml is missing or sees a mistake, of which PyYAML's own parser says more."""
+    if CParser is None or "\t" in text:  # libyaml takes more tabs for blanks
+        return None
+    try:
+        root: Node | None = _QuickReader(text).get_single_node()
+    except (_LimitError, yaml.YAMLError, ValueError, OverflowError):
+        return None
+    return root
+
+
 def _compose(text: str, document: Document) -> Node | None:
     """The document's root node; None (with a mistake noted) when it is not YAML, is empty, or breaks a limit."""
+    quickly = _composed_quickly(text)
+    if quickly is not None:
+        return quickly
     line: int | None = None
     hint: str | None = None
     reader: _NodeReader | None = None

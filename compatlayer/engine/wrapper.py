@@ -1,8 +1,8 @@
 """The compiler of a standalone prefix: the host's, behind a wrapper that cannot see the host's headers or libraries.
 
 Files by path below the toolchain's directory, which belongs to the engine's state and not to the layer: wrapper scripts found
-first in PATH, a GCC specs file that names the layer's own dynamic loader, and links to the compiler's static libraries. Source
-for the specs language: https://gcc.gnu.org/onlinedocs/gcc/Spec-Files.html
+first in PATH, a GCC specs file that names the layer's own dynamic loader, links to the host's binutils and to the compiler's static
+libraries. Source for the specs language: https://gcc.gnu.org/onlinedocs/gcc/Spec-Files.html
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ STATIC_PARTS = (
     *("libgcc.a", "libgcc_eh.a", "libgcov.a", "libstdc++.a", "libsupc++.a", "libstdc++fs.a"),
     *("libgomp.a", "libgomp.spec", "libatomic.a"),
     *("crtbegin.o", "crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o", "crtfastmath.o"),
+)
+# What works on the compiler's output is the host's as well, under every name that a makefile calls: once the layer has binutils of
+# its own, a package built before and one built after would otherwise differ, and one built meanwhile would meet half of them.
+BINUTILS = (
+    *("addr2line", "ar", "as", "c++filt", "elfedit", "gprof", "ld", "ld.bfd", "ld.gold", "nm", "objcopy", "objdump"),
+    *("ranlib", "readelf", "size", "strings", "strip"),
 )
 # The linker resolves -lgcc_s and -lstdc++ to the layer's own copies, under the names it looks for.
 SHARED_PARTS = {"libstdc++.so": "libstdc++.so.6", "libgomp.so": "libgomp.so.1", "libatomic.so": "libatomic.so.1"}
@@ -72,6 +78,8 @@ def toolchain(prefix: PurePosixPath, arch: str, chost: str, libdir: str, compile
     scripts |= {bin_directory / name: pkg_config for name in ("pkg-config", f"{chost}-pkg-config")}
     links = {PurePosixPath("lib", name): path for name, path in compiler.parts.items()}
     links |= {PurePosixPath("lib", name): library / soname for name, soname in SHARED_PARTS.items()}
+    for tool in BINUTILS:
+        links |= {bin_directory / name: PurePosixPath("/usr/bin", tool) for name in (tool, f"{chost}-{tool}")}
     # gcc asks for -lgcc_s; the host's libgcc_s.so is a linker script, which says the same.
     files = {
         PurePosixPath("specs"): specs,

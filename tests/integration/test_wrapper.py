@@ -64,6 +64,22 @@ def test_without_the_specs_the_hosts_directories_would_be_there(place: Path) -> 
     assert any(not one.startswith(str(place.parent)) for one in directories)
 
 
+def test_assembler_and_linker_are_the_hosts_when_the_layer_has_some_of_its_own(place: Path, tmp_path: Path) -> None:
+    """Those of the layer may be half installed just then; and what came before them was made by the host's."""
+    own = place.parent / "prefix/usr/bin"
+    own.mkdir()
+    for tool in ("as", "ld", "ar", f"{CHOST}-ar"):
+        (own / tool).write_text("#!/bin/sh\necho half installed >&2\nexit 127\n")
+        (own / tool).chmod(0o755)
+    source = tmp_path / "one.c"
+    source.write_text("int one(void) { return 1; }\n")
+    path = {"PATH": f"{place}/bin:{own}:/usr/bin:/bin"}
+    process.run([place / "bin/gcc", "-nostdlib", "-shared", "-fPIC", source, "-o", tmp_path / "one.so"], env=path)
+    process.run([place / "bin/gcc", "-c", source, "-o", tmp_path / "one.o"], env=path)
+    for tool in ("ar", f"{CHOST}-ar"):
+        process.run(["sh", "-c", f"{tool} rc {tmp_path}/one.a {tmp_path}/one.o"], env=path)
+
+
 @pytest.mark.parametrize(("compiler", "language"), [("gcc", "c"), ("g++", "c++")])
 def test_the_hosts_headers_are_not_seen(place: Path, compiler: str, language: str, tmp_path: Path) -> None:
     source = tmp_path / f"main.{language}"

@@ -91,6 +91,9 @@ src_configure() {
 	local -x CFLAGS_FOR_TARGET="-O2 -pipe ${map}" CXXFLAGS_FOR_TARGET="-O2 -pipe ${map}"
 	local -x LDFLAGS_FOR_TARGET="-Wl,-O1 -Wl,-rpath,${runtime}"
 	local -x MAKEINFO=false
+	# It is asked what it can do, and its assembler and linker will be the layer's.
+	local tools=()
+	cl_is_cross || tools=( --with-build-time-tools="${EPREFIX}/usr/bin" )
 
 	mkdir -p "${WORKDIR}/build" || die
 	cd "${WORKDIR}/build" || die
@@ -106,6 +109,7 @@ src_configure() {
 		--with-pkgversion=compatlayer \
 		--with-bugurl="${HOMEPAGE}bugs/" \
 		--with-gmp="${ESYSROOT}/usr" --with-mpfr="${ESYSROOT}/usr" --with-mpc="${ESYSROOT}/usr" \
+		"${tools[@]}" \
 		--with-system-zlib \
 		--without-isl \
 		--without-zstd \
