@@ -117,6 +117,7 @@ src_configure() {
 		--enable-checking=release \
 		--enable-default-pie \
 		--enable-linker-build-id \
+		--enable-shared \
 		--enable-threads=posix \
 		--enable-version-specific-runtime-libs \
 		--enable-__cxa_atexit \
