@@ -38,7 +38,7 @@ def _findings(layer: Layer, state: Path, versions: Sequence[Version], targets: S
     asked: dict[Resolver, dict[Part, Path]] = {}
     for version in versions:
         for target in targets:
-            chosen = select(layer, version, target)
+            chosen = select(layer, version, target, state)
             answering = resolver.of_part(chosen, state)
             asked.setdefault(answering, {})[chosen.part] = resolver.root(chosen, state, answering)
     for answering, roots in asked.items():

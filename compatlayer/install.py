@@ -107,7 +107,7 @@ def prepare(
 
     Raises ``ResolveError`` when Portage finds no way, ``HostError`` when an adopted prefix is not on this machine.
     """
-    chosen = select(layer, version, target)
+    chosen = select(layer, version, target, state)
     stage = find_stage(state, chosen.part)
     steps = pending(chosen, stage)
     if steps:
@@ -165,7 +165,7 @@ def install(layer: Layer, version: Version, target: Target, state: Path, options
     with stage.lock(f"install of {part}"):
         if options.offline:
             require_trees(version, state)
-        steps = _bootstrap(select(layer, version, target), stage, state, options, monitor)
+        steps = _bootstrap(select(layer, version, target, state), stage, state, options, monitor)
         work = prepare(layer, version, target, state, remove_unneeded=options.remove_unneeded, bind=options.bind)
         expected = converge.stamp(work, stage, bind=options.bind)
         if work.plan.is_empty and not options.full and converge.is_converged(stage, expected):

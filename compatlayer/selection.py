@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from compatlayer import trees
 from compatlayer.declaration import configuration, sets
 from compatlayer.declaration.model import DeclaredPackage, EbuildRepository, Layer, Part, Target, Version
-from compatlayer.engine import engine_for
+from compatlayer.engine import engine_for, program_versions
 from compatlayer.engine.base import Engine, Files, Host
 from compatlayer.errors import UsageError
 from compatlayer.gentoo import portage_configuration
@@ -64,11 +64,13 @@ class Selection:
         return self.version.profile_for(self.part.target)
 
 
-def select(layer: Layer, version: Version, target: Target) -> Selection:
-    """Choose what ``version`` declares for ``target``. What this machine lacks for building it is in ``host.missing``."""
+def select(layer: Layer, version: Version, target: Target, state: Path) -> Selection:
+    """Choose what ``version`` declares for ``target``. What this machine lacks for building it is in ``host.missing``; which
+    programs it has is remembered in ``state``.
+    """
     engine = engine_for(version.engine)
     packages = tuple(package for one in version.sets for package in one.for_target(target.name))
-    return Selection(layer, version, layer.part(version, target), packages, engine, engine.probe())
+    return Selection(layer, version, layer.part(version, target), packages, engine, engine.probe(state / program_versions.MEMORY))
 
 
 def choose_version(layer: Layer, name: str | None) -> Version:

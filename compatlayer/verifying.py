@@ -35,7 +35,7 @@ def of_stage(layer: Layer, version: Version, target: Target, state: Path) -> Ite
 
     Raises ``StageError`` without a stage, ``ResolutionError`` when nothing resolves.
     """
-    chosen = select(layer, version, target)
+    chosen = select(layer, version, target, state)
     stage = find_stage(state, chosen.part)
     if stage is not None:
         with stage.seen() as tree:
@@ -50,7 +50,7 @@ def of_revision(
     layer: Layer, version: Version, target: Target, state: Path, tree: Path, manifest: Manifest | None = None
 ) -> Context:
     """The context of a published revision, whose tree lies at ``tree`` and is to be what ``manifest`` says."""
-    chosen = select(layer, version, target)
+    chosen = select(layer, version, target, state)
     return replace(_context(chosen, tree, state, resolver.of_tree(chosen, state, tree)), manifest=manifest)
 
 

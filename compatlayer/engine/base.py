@@ -81,8 +81,8 @@ class Engine(Protocol):
     own_portage: bool
     installs_system: bool
 
-    def probe(self) -> Host:
-        """Look at this machine."""
+    def probe(self, memory: Path | None = None) -> Host:
+        """Look at this machine; ``memory`` is a file that remembers what its programs said of their versions."""
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """The engine's own files by path below ``etc/portage``; ``declared`` are the names that the layer installs."""

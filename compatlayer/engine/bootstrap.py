@@ -46,9 +46,9 @@ class BootstrapEngine:
     own_portage = True
     installs_system = True
 
-    def probe(self) -> Host:
+    def probe(self, memory: Path | None = None) -> Host:
         """Look at this machine, and for the programs that the script does not build for itself."""
-        return machine.look(NEEDED, ())
+        return machine.look(NEEDED, (), memory)
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """``make.conf/00-engine``: what the script writes itself, without what it writes about this machine and its user."""

@@ -7,7 +7,7 @@ Follows what Gentoo Prefix calls a guest: https://wiki.gentoo.org/wiki/Project:P
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from compatlayer.declaration.model import EngineName, Part, Version
 from compatlayer.engine import host as machine
@@ -24,9 +24,9 @@ class GuestEngine(OurPortage):
 
     name = EngineName.GUEST
 
-    def probe(self) -> Host:
+    def probe(self, memory: Path | None = None) -> Host:
         """Look at this machine, and for every program that a build needs."""
-        return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED])
+        return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED], memory)
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """``make.conf/00-engine`` and ``profile/package.provided/00-engine``: nothing in them names a machine or its paths."""

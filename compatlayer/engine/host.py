@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import grp
 import os
 import pwd
-import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from compatlayer import process
+from compatlayer.engine import program_versions
 from compatlayer.engine.base import Host
 from compatlayer.errors import HostError
 
-VERSION = re.compile(r"\d+(?:\.\d+)+")
+def look(needed: Sequence[str], useful: Sequence[str], memory: Path | None = None) -> Host:
+    """Describe this machine. ``needed`` programs that it lacks are told as missing; ``useful`` ones need not be there.
 
-_AUTOMAKE = r"""
-if (/unshift \(\@INC, '(\/[^']+)'\)/) { unshift @INC, $1; require Automake::Config; print $Automake::Config::VERSION; exit }
-"""
-# How a program tells its version, where `--version` is not the way.
-ASK: Mapping[str, tuple[str, ...]] = {
-    "gcc": ("gcc", "-dumpfullversion"),
-    "g++": ("g++", "-dumpfullversion"),
-    "bzip2": ("bzip2", "--help"),
-    "perl": ("perl", "-e", "printf '%vd', $^V"),
-    # Asked itself it loads all of automake, which takes longer than all other programs together.
-    "automake": ("perl", "-ne", _AUTOMAKE, "/usr/bin/automake"),
-}
-
-
-def look(needed: Sequence[str], useful: Sequence[str]) -> Host:
-    """Describe this machine. ``needed`` programs that it lacks are told as missing; ``useful`` ones need not be there."""
+    ``memory`` is a file for what programs said of their versions: see ``program_versions.of``.
+    """
     places = {name: place for name in (*needed, *useful) if (place := shutil.which(name, path=process.SYSTEM_PATH))}
-    with ThreadPoolExecutor(8) as pool:
-        found = pool.map(lambda one: _version(*one, Path(one[1]).stat().st_mtime_ns), places.items())
-        versions = dict(zip(places, found, strict=True))
+    versions = program_versions.of(places, memory)
     uid, gid = os.getuid(), os.getgid()
     return Host(
         user=_user_name(uid),
@@ -81,18 +64,6 @@ def missing_programs(names: Sequence[str]) -> HostError:
         f"this machine lacks programs that building needs: {', '.join(names)}",
         hint=f"apt-get install {apt}\nor, on Fedora: dnf install {dnf}",
     )
-
-
-@functools.cache
-def _version(name: str, place: str, mtime_ns: int) -> str:  # noqa: ARG001  (a program that was replaced is asked again)
-    """What a program says its version is, asked once: several parts in one run look at the same machine."""
-    for question in (ASK.get(name), (name, "--version")):
-        if question is not None:
-            said = process.run(question, check=False, timeout_s=20)
-            found = VERSION.search(said.stdout + said.stderr)
-            if found:
-                return found.group()
-    return "0"
 
 
 def account_files(host: Host) -> dict[PurePosixPath, bytes]:

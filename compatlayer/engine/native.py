@@ -28,9 +28,9 @@ class NativeEngine:
     own_portage = True
     installs_system = False
 
-    def probe(self) -> Host:
+    def probe(self, memory: Path | None = None) -> Host:
         """Look at this machine; nothing is needed to read a prefix."""
-        return machine.look((), ())
+        return machine.look((), (), memory)
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """None: an adopted prefix has its settings in the layer's ``config/``."""

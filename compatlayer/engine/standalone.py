@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from compatlayer import process
 from compatlayer.declaration.model import EngineName, Part, Version
@@ -33,9 +33,9 @@ class StandaloneEngine(OurPortage):
 
     name = EngineName.STANDALONE
 
-    def probe(self) -> Host:
+    def probe(self, memory: Path | None = None) -> Host:
         """Look at this machine, and for every program that a build needs."""
-        return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED])
+        return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED], memory)
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:
         """make.conf and package.provided. Nothing names a machine; the trusted directories are the layer's own."""

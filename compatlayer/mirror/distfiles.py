@@ -91,7 +91,7 @@ def of_layer(
         worker: Worker | None = None
         for version in versions:
             for target in targets:
-                chosen = select(layer, version, target)
+                chosen = select(layer, version, target, state)
                 part = str(chosen.part)
                 key = resolved.key(chosen, state)
                 maps = resolved.recall(state, part, key)

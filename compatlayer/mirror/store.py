@@ -91,7 +91,7 @@ class Store:
         return (
             entry is not None
             and entry.size_bytes == wanted.size_bytes
-            and all(entry.hashes.get(name) == value for name, value in wanted.hashes.items())
+            and wanted.hashes.items() <= entry.hashes.items()
             and entry.restrict.mirror == wanted.restrict.mirror
             and self.is_intact(entry)
         )

@@ -75,7 +75,7 @@ def rebuild(
     part = layer.part(version, target)
     if first.tree is None:
         _refuse_unfinished(layer, version, target, state)
-    ours = second.here(state, jobs=select(layer, version, target).host.cpu_count)
+    ours = second.here(state, jobs=select(layer, version, target, state).host.cpu_count)
     place = (options.scratch or state / "rebuild").absolute() / f"{part.version}-{part.target.name}"
     theirs = another(ours, str(place), second.file_system(place), options.jobs)
     second.check(theirs)

@@ -147,7 +147,7 @@ class _Adoption:
 
     def hold_versions(self, layer: Layer, state: Path) -> None:
         """Hold every installed package at its version, as far as the pinned repositories still have it."""
-        chosen = select(layer, layer.versions[0], self.target)
+        chosen = select(layer, layer.versions[0], self.target, state)
         answering = resolver.of_part(chosen, state)
         root = resolver.root(chosen, state, answering)
         atoms = {f"={one.id.cpv}" + (f"::{one.repository}" if one.repository else ""): one for one in self.inventory}
@@ -273,7 +273,7 @@ def _settle(adoption: _Adoption, workplace: Path, state: Path) -> None:
     """Resolve and compare until the declaration gives what is installed, or nothing more can be held."""
     for _ in range(MAX_ROUNDS):
         layer = _written(adoption, workplace)
-        chosen = select(layer, layer.versions[0], adoption.target)
+        chosen = select(layer, layer.versions[0], adoption.target, state)
         try:
             closure = resolve(chosen, state)
         except ResolutionError:
