@@ -63,7 +63,7 @@ def run() -> int:
     """What the command ``compatlayer`` and ``python -m compatlayer`` call."""
     # Most of what a command makes, modules above all, it keeps to its end: looking through it for cycles every 700 objects,
     # as Python does by itself, finds none.
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(100_000, 20, 50)
     code = main()
     # Nothing that is alive now has to be looked through once more for cycles: a tenth of a second of every command.
     gc.freeze()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +49,8 @@ OURS = Layout("filename-hash", "BLAKE2B", (8,))
 
 def parse(text: str) -> tuple[Layout, ...]:
     """The structures of a layout.conf that we understand, the mirror's favourite first. Raises ``ValueError`` for other texts."""
+    import configparser  # noqa: PLC0415  (only other people's mirrors have one to read)
+
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text)
