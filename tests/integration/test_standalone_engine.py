@@ -5,6 +5,7 @@ Tiny packages under the real names: the settings reach them as they reach the re
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 
@@ -138,6 +139,31 @@ def test_an_install_killed_again_and_again_ends_in_the_same_tree(layer: TinyLaye
                 process.wait()
             wait_for(lambda: not processes_in(stopped.directory), "what the killed install had started to end", 10)
         stop(stopped, "none", "none")
+        stopped.install()
+        assert stopped.content() == expected
+        assert stopped.run("verify").out.startswith("no findings")
+
+
+def test_an_install_killed_in_every_role_ends_in_the_same_tree(layer: TinyLayer) -> None:
+    told = layer.install().err
+    expected = layer.content()
+    roles = [event["step"] for event in map(json.loads, told.splitlines()) if event["event"] == "step-started"]
+    roles = [step for step in roles if step.startswith("role ")]
+    assert len(roles) > 6
+
+    with tiny_layer() as stopped:
+        write(stopped)
+        for role in roles:
+            with stopped.running("--format", "json", "install") as process:
+                assert process.stderr is not None
+                for line in process.stderr:
+                    if json.loads(line).get("step") == role:
+                        break
+                else:
+                    pytest.fail(f"{role} was not reached again")
+                process.kill()
+                process.wait()
+            wait_for(lambda: not processes_in(stopped.directory), "what the killed install had started to end", 10)
         stopped.install()
         assert stopped.content() == expected
         assert stopped.run("verify").out.startswith("no findings")
