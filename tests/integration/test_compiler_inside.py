@@ -63,7 +63,7 @@ def inside(layer: StandaloneLayer, work: Path, line: str, timeout_s: float = 60)
     """What a login shell of the layer says to one line, as a user without a name, where there is nothing else but EasyBuild."""
     sources = work / "sources"
     sources.mkdir(exist_ok=True)
-    (archive,) = (SOURCE / ".compatlayer" / "mirror").rglob("bzip2-1.0.8.tar.gz")
+    archive = SOURCE / ".compatlayer" / "mirror" / "distfiles" / "bzip2-1.0.8.tar.gz"
     if not (sources / archive.name).exists():
         (sources / archive.name).hardlink_to(archive)
     binds = [*NOBODY, "--ro-bind", str(easybuild()), TOOL, "--ro-bind", str(sources), SOURCES, "--bind", str(work), WORK]

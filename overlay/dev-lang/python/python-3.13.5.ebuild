@@ -25,6 +25,7 @@ RDEPEND+="
 	app-arch/bzip2
 	app-arch/xz-utils
 	dev-libs/libffi
+	dev-libs/openssl
 	sys-libs/ncurses
 	sys-libs/readline
 	sys-libs/zlib
@@ -32,8 +33,10 @@ RDEPEND+="
 DEPEND="${RDEPEND}"
 
 # Modules that would need a library the layer has not, or would take one of the
-# builder's. Without OpenSSL there is no https; hashes are Python's own.
-CL_LEFT_OUT=( _dbm _gdbm _hashlib _sqlite3 _ssl _tkinter _uuid )
+# builder's.
+CL_LEFT_OUT=( _dbm _gdbm _sqlite3 _tkinter _uuid )
+# What is missing otherwise is missing by accident.
+CL_MODULES="_posixsubprocess, bz2, ctypes, curses, hashlib, lzma, readline, ssl, zlib"
 
 src_prepare() {
 	default
@@ -45,6 +48,10 @@ src_prepare() {
 	fi
 	sed -i -e "s|^defpath = .*|defpath = '${EPREFIX}/usr/bin:/usr/bin:/bin'|" Lib/posixpath.py || die
 	grep -qF "defpath = '${EPREFIX}/" Lib/posixpath.py || die "the default path has moved"
+
+	# Modules in C beside those in Python, wherever libraries lie.
+	sed -i -e 's|^BINLIBDEST=.*|BINLIBDEST=\t$(LIBDEST)|' Makefile.pre.in || die
+	grep -q '^BINLIBDEST=.*LIBDEST' Makefile.pre.in || die "the directory of modules in C has moved"
 }
 
 src_configure() {
@@ -67,9 +74,8 @@ src_configure() {
 
 src_compile() {
 	emake
-	# What is missing is missing on purpose.
 	local -x LD_LIBRARY_PATH=${S}
-	cl_run ./python -c "import bz2, ctypes, curses, hashlib, lzma, readline, zlib; hashlib.md5(), hashlib.sha256()"
+	cl_run ./python -c "import ${CL_MODULES}; hashlib.md5(), hashlib.sha256()"
 }
 
 src_test() {
@@ -81,6 +87,9 @@ src_test() {
 src_install() {
 	local python=python$(ver_cut 1-2) file flags library=${ED}/usr/lib/python$(ver_cut 1-2)
 	emake DESTDIR="${D}" COMPILEALL_OPTS=-q install
+	if ! cl_is_cross; then
+		PYTHONHOME=${ED}/usr LD_LIBRARY_PATH=${S} cl_run "${ED}/usr/bin/${python}" -c "import ${CL_MODULES}"
+	fi
 
 	# No windows in this layer.
 	rm -rf "${library}"/{idlelib,tkinter,turtledemo,turtle.py} "${ED}"/usr/bin/idle* || die

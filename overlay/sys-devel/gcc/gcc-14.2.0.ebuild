@@ -53,6 +53,8 @@ cl_runtime_directory() {
 src_prepare() {
 	default
 
+	local rpath="%{!static:%{!static-pie:%{!r:-rpath ${EPREFIX}$(cl_runtime_directory)}}}"
+
 	# Programs start with the layer's loader.
 	local headers=( gcc/config/{i386/linux64,aarch64/aarch64-linux,riscv/linux}.h )
 	local loader="GLIBC_DYNAMIC_LINKER[0-9X]*[[:space:]]+\""
@@ -69,6 +71,12 @@ src_prepare() {
 	sed -i -e "s|\"/lib/ \"|\"${EPREFIX}/lib64/ \"|; s|\"/usr/lib/ \"|\"${EPREFIX}/usr/lib64/ \"|" \
 		-e "s|\"/lib\" XLEN|\"${EPREFIX}/lib\" XLEN|; s|\"/usr/lib\" XLEN|\"${EPREFIX}/usr/lib\" XLEN|" \
 		gcc/config/riscv/linux.h || die
+
+	# The directory of the compiler's libraries, for all that the loader will
+	# load. In the compiler itself: with a file of specs beside it, it would no
+	# longer add the shared libgcc by itself.
+	sed -i -e "s|^\(static const char \*link_spec = LINK_SPEC\);|\1 \" ${rpath}\";|" gcc/gcc.cc || die
+	grep -qF "LINK_SPEC \" ${rpath}\"" gcc/gcc.cc || die "what is said to the linker has moved"
 
 	# No corrected copies of the C library's headers: they would be those of
 	# the day, and the library is corrected in its own package.
@@ -171,11 +179,6 @@ src_install() {
 		ln -sfn "../runtime/$(basename "$(readlink "${file}")")" "${file}" || die
 	done
 	ln -sfn ../runtime/libgcc_s.so.1 "${own}/libgcc_s.so.1" || die
-
-	# What the compiler adds to what it is told: the directory of its libraries,
-	# to everything that the loader will load.
-	printf '*link:\n+ %%{!static:%%{!static-pie:%%{!r:-rpath %s}}}\n\n' \
-		"${EPREFIX}$(cl_runtime_directory)" > "${own}/specs" || die
 
 	dosym gcc /usr/bin/cc
 	cl_shebangs
