@@ -27,9 +27,11 @@ from yaml.resolver import Resolver
 from yaml.scanner import Scanner
 
 try:
-    from yaml.cyaml import CParser
-except ImportError:  # a PyYAML that was built without libyaml
-    CParser = None
+    from yaml._yaml import CParser
+except ImportError:
+    _HAS_LIBYAML = False  # PyYAML can be built without
+else:
+    _HAS_LIBYAML = True
 
 from compatlayer.errors import Location, Mistake
 
@@ -177,7 +179,7 @@ class _LimitedComposer(Composer):
     aliases = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
+        event = self.peek_event()  # type: ignore[attr-defined]  # the parser's
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             self.aliases += 1
@@ -204,7 +206,7 @@ class _NodeReader(Reader, Scanner, Parser, _LimitedComposer, Resolver):
         Resolver.__init__(self)
 
 
-if CParser is not None:
+if _HAS_LIBYAML:
 
     class _QuickReader(_LimitedComposer, CParser, Resolver):
         """The same by libyaml, in a tenth of the time."""
@@ -217,7 +219,7 @@ if CParser is not None:
 
 def _composed_quickly(text: str) -> Node | None:
     """The root node; None where libyaml is missing or sees a mistake, of which PyYAML's own parser says more."""
-    if CParser is None or "\t" in text:  # libyaml takes more tabs for blanks
+    if not _HAS_LIBYAML or "\t" in text:  # libyaml takes more tabs for blanks
         return None
     try:
         root: Node | None = _QuickReader(text).get_single_node()

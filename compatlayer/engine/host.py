@@ -14,6 +14,7 @@ from compatlayer.engine import program_versions
 from compatlayer.engine.base import Host
 from compatlayer.errors import HostError
 
+
 def look(needed: Sequence[str], useful: Sequence[str], memory: Path | None = None) -> Host:
     """Describe this machine. ``needed`` programs that it lacks are told as missing; ``useful`` ones need not be there.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +50,7 @@ def of(places: Mapping[str, str], memory: Path | None = None) -> dict[str, str]:
 
 def _identity(name: str, place: str) -> str:
     """What is another when the program is: package managers keep a file's time of change, but nobody can keep the inode's."""
-    found = os.stat(place)
+    found = Path(place).stat()
     return f"{name} {place} {found.st_dev} {found.st_ino} {found.st_size} {found.st_ctime_ns}"
 
 

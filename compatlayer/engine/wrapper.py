@@ -1,8 +1,8 @@
 """The compiler of a standalone prefix: the host's, behind a wrapper that cannot see the host's headers or libraries.
 
 Files by path below the toolchain's directory, which belongs to the engine's state and not to the layer: wrapper scripts found
-first in PATH, a GCC specs file that names the layer's own dynamic loader, links to the host's binutils and to the compiler's static
-libraries. Source for the specs language: https://gcc.gnu.org/onlinedocs/gcc/Spec-Files.html
+first in PATH, a GCC specs file that names the layer's own dynamic loader, links to the host's binutils and to the compiler's
+static libraries. Source for the specs language: https://gcc.gnu.org/onlinedocs/gcc/Spec-Files.html
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ STATIC_PARTS = (
     *("libgomp.a", "libgomp.spec", "libatomic.a"),
     *("crtbegin.o", "crtbeginS.o", "crtbeginT.o", "crtend.o", "crtendS.o", "crtfastmath.o"),
 )
-# What works on the compiler's output is the host's as well, under every name that a makefile calls: once the layer has binutils of
-# its own, a package built before and one built after would otherwise differ, and one built meanwhile would meet half of them.
+# What works on the compiler's output is the host's as well, under every name that a makefile calls: once the layer has binutils
+# of its own, a package built before and one built after would otherwise differ, and one built meanwhile would meet half of them.
 BINUTILS = (
     *("addr2line", "ar", "as", "c++filt", "elfedit", "gprof", "ld", "ld.bfd", "ld.gold", "nm", "objcopy", "objdump"),
     *("ranlib", "readelf", "size", "strings", "strip"),

@@ -238,9 +238,7 @@ def _entry(row: Sequence[Any], hashes: Mapping[str, str]) -> Entry:
     """An entry of the columns in ``_COLUMNS``; every run reads all rows, so nothing here is done by name."""
     name, size_bytes, _, mtime_ns, origin, url, fetched, verified, words, unneeded_since, upstream, probed = row
     restrict = Restrictions("fetch" in words, "mirror" in words, "bindist" in words) if words else _FREE
-    return Entry(
-        name, size_bytes, hashes, mtime_ns, origin, url, fetched, verified, restrict, unneeded_since, upstream, probed
-    )
+    return Entry(name, size_bytes, hashes, mtime_ns, origin, url, fetched, verified, restrict, unneeded_since, upstream, probed)
 
 
 def _damaged(path: Path, error: sqlite3.Error) -> DistfileError:

@@ -22,8 +22,9 @@ RESTRICT="!test? ( test )"
 src_prepare() {
 	default
 
-	# locate keeps a database of the host's files: not a layer's business. The manual's makefile wants a page that locate's makes,
-	# so the manual goes too; the pages of find and xargs for man(1) are theirs.
+	# locate keeps a database of the host's files: not a layer's business. The
+	# manual's makefile wants a page that locate's makes, so the manual goes too;
+	# the pages of find and xargs for man(1) are theirs.
 	sed -i -e '/^SUBDIRS = /{s/ locate / /;s/ doc / /}' Makefile.in || die
 	grep -qE '^SUBDIRS = .* (locate|doc) ' Makefile.in && die "locate is still to be built"
 	touch aclocal.m4 && touch configure config.h.in && find . -name Makefile.in -exec touch {} + || die

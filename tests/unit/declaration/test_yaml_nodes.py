@@ -41,7 +41,9 @@ def test_libyaml_is_what_reads_here() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: " + "[" * 30 + "]" * 30, "a: &a 1\nb: [" + "*a, " * 201 + "]\n", "[" * 100_000], ids=["depth", "aliases", "much depth"]
+    "text",
+    ["a: " + "[" * 30 + "]" * 30, "a: &a 1\nb: [" + "*a, " * 201 + "]\n", "[" * 100_000],
+    ids=["depth", "aliases", "much depth"],
 )
 def test_what_is_beyond_a_limit_is_left_to_the_careful_parser(text: str) -> None:
     assert yaml_nodes._composed_quickly(text) is None
@@ -51,7 +53,7 @@ def test_what_is_beyond_a_limit_is_left_to_the_careful_parser(text: str) -> None
 def test_without_libyaml_the_same_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     text = b"packages:\n  - name: app-misc/one\n    reason: 'because'\n"
     quick = yaml_nodes.parse(text, "set.yaml")
-    monkeypatch.setattr(yaml_nodes, "CParser", None)
+    monkeypatch.setattr(yaml_nodes, "_HAS_LIBYAML", False)
     careful = yaml_nodes.parse(text, "set.yaml")
     assert (quick.data, quick.lines, quick.mistakes) == (careful.data, careful.lines, careful.mistakes)
     assert yaml.__with_libyaml__
