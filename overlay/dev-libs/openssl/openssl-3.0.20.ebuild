@@ -45,10 +45,15 @@ src_configure() {
 		*) die "not known: ${CHOST}" ;;
 	esac
 	# Certificates are the host's, by SSL_CERT_FILE: the layer's init script sets it.
-	cl_run perl ./Configure "${target}" shared no-docs no-static-engine no-tests \
+	cl_run perl ./Configure "${target}" shared no-static-engine no-tests \
 		--prefix="${EPREFIX}/usr" \
 		--libdir="$(get_libdir)" \
 		--openssldir="${EPREFIX}/etc/ssl"
+}
+
+src_compile() {
+	# Not the manual: a thousand pages for programmers.
+	emake build_sw
 }
 
 src_test() {
