@@ -36,7 +36,8 @@ def compiler_layer(*, anew: bool = False) -> tuple[StandaloneLayer, dict[str, st
         if anew:
             run(state, VERSION, "stage", "drop", "--yes", layer=file)
         said = run(state, VERSION, "--format", "json", "install", layer=file, timeout_s=BUILD_TIMEOUT_S).document
-        origins = {one["package"]: one["origin"] for one in said["binaries"]["packages"]}
+        # Nothing is said of them where nothing was installed.
+        origins = {one["package"]: one["origin"] for one in (said["binaries"] or {"packages": ()})["packages"]}
         return StandaloneLayer(state, part, file), origins
 
 

@@ -52,6 +52,8 @@ def built(layer: StandaloneLayer, tmp_path_factory: pytest.TempPathFactory) -> I
         f"--installpath={WORK}/installed --sourcepath={WORK}/fetched:{SOURCES} --buildpath={WORK}/build --tmpdir={WORK}/tmp"
         # The recipe wants a newer linker than old hosts have; the layer's is newer.
         " --filter-deps=binutils --modules-tool=Lmod --module-syntax=Lua"
+        # Its wrappers for run-time paths are scripts that begin with #!/bin/bash, which is not there.
+        f" --disable-rpath --env-for-shebang={layer.prefix}/usr/bin/env"
     )
     line = f"mkdir {WORK}/tmp && cd {WORK} && PATH=$PATH:{TOOL}/bin HOME={WORK} PYTHONPATH={TOOL}/{library.relative_to(place)}"
     said = inside(layer, work, f"{line} python3 -m easybuild.main {options} {recipe}", timeout_s=EASYBUILD_TIMEOUT_S)

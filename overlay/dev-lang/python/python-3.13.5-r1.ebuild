@@ -101,6 +101,11 @@ src_install() {
 		sed -i -e "s|  *${flags}||g; s|${WORKDIR}|/usr/src/${PF}|g" "${file}" || die
 	done
 
+	# Some modules can be started as programs.
+	grep -rlIE '^#! ?/usr/(local/)?bin/(env )?python' "${ED}/usr" | while IFS= read -r file; do
+		sed -i -E -e "1s@^#! ?/usr/(local/)?bin/(env )?python[0-9.]*@#!${EPREFIX}/usr/bin/${python}@" "${file}" || die
+	done
+
 	# Compiled once more, in a form that does not ask for times: a published
 	# layer does not keep them.
 	find "${ED}" -name '__pycache__' -prune -exec rm -r {} + || die

@@ -19,6 +19,9 @@ KEYWORDS="amd64 ~arm64 ~ppc64 ~riscv"
 IUSE="test"
 RESTRICT="!test? ( test )"
 
+# The change log names directories of those who made the changes.
+DOCS=( NEWS README THANKS )
+
 src_prepare() {
 	default
 
