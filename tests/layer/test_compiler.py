@@ -19,14 +19,12 @@ SOURCES = {
 }
 
 
-def build(host: Any, scratch: str, kind: str, options: str = "") -> str:
-    """Compile one of the programs above; where it lies."""
+def building(scratch: str, kind: str, options: str = "") -> str:
+    """A line of shell that makes one of the programs above and stays where it is; every line has a new root."""
     ending, source = SOURCES[kind]
     compiler = {"cc": "g++", "c": "gcc"}[ending]
     more = "-fopenmp" if kind == "openmp" else ""
-    host.run_expect([0], f"cat > {scratch}/{kind}.{ending} <<'END'\n{source}END\n")
-    host.run_expect([0], f"cd {scratch} && {compiler} -O2 {more} {kind}.{ending} -o {kind} {options}")
-    return f"{scratch}/{kind}"
+    return f"cd {scratch}\ncat > {kind}.{ending} <<'END'\n{source}END\n{compiler} -O2 {more} {kind}.{ending} -o {kind} {options}"
 
 
 def test_the_layers_own_compiler_is_found_first(host: Any, prefix: str) -> None:
@@ -36,11 +34,10 @@ def test_the_layers_own_compiler_is_found_first(host: Any, prefix: str) -> None:
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_program_runs_on_the_layers_loader_and_libraries(host: Any, prefix: str, scratch: str, kind: str) -> None:
-    program = build(host, scratch, kind)
-    host.run_expect([0], program)
-    headers = host.run_expect([0], f"readelf -l {program}").stdout
-    assert f"interpreter: {prefix}/" in headers
-    shown = host.run_expect([0], f"LD_TRACE_LOADED_OBJECTS=1 {program}").stdout
+    made = building(scratch, kind)
+    host.run_expect([0], f"{made} && ./{kind}")
+    assert f"interpreter: {prefix}/" in host.run_expect([0], f"{made} && readelf -l {kind}").stdout
+    shown = host.run_expect([0], f"{made} && LD_TRACE_LOADED_OBJECTS=1 ./{kind}").stdout
     found = [line.split("=>")[-1].split()[0] for line in shown.splitlines() if "/" in line]
     assert found, shown
     assert [path for path in found if not path.startswith(f"{prefix}/")] == []
@@ -58,23 +55,24 @@ def test_the_compiler_looks_nowhere_but_into_the_layer(host: Any, prefix: str) -
 
 
 def test_a_static_program_needs_nothing(host: Any, scratch: str) -> None:
-    program = build(host, scratch, "gcc", "-static")
-    assert "INTERP" not in host.run_expect([0], f"readelf -l {program}").stdout
-    host.run_expect([0], program)
+    shown = host.run_expect([0], f"{building(scratch, 'gcc', '-static')} && ./gcc && readelf -l gcc").stdout
+    assert "LOAD" in shown
+    assert "INTERP" not in shown
 
 
 @pytest.mark.package("dev-build/make")
 def test_a_makefile_that_names_the_hosts_shell_gets_the_layers(host: Any, prefix: str, scratch: str) -> None:
-    host.run_expect([0], f"printf 'SHELL = /bin/sh\\nall:; @readlink /proc/$$$$/exe; true\\n' > {scratch}/Makefile")
-    assert host.run_expect([0], f"make -s -C {scratch}").stdout == f"{prefix}/usr/bin/bash\n"
+    makefile = "SHELL = /bin/sh\\nall:; @readlink /proc/$$$$/exe; true\\n"
+    said = host.run_expect([0], f"cd {scratch} && printf '{makefile}' > Makefile && make -s").stdout
+    assert said == f"{prefix}/usr/bin/bash\n"
 
 
 @pytest.mark.package("app-arch/tar")
 @pytest.mark.parametrize("ending", ["gz", "bz2", "xz"])
 def test_sources_are_unpacked_however_they_were_compressed(host: Any, scratch: str, ending: str) -> None:
-    host.run_expect([0], f"mkdir -p {scratch}/packed && echo content > {scratch}/packed/file")
-    host.run_expect([0], f"cd {scratch} && tar -caf packed.tar.{ending} packed && rm -r packed && tar -xf packed.tar.{ending}")
-    assert host.run_expect([0], f"cat {scratch}/packed/file").stdout == "content\n"
+    packing = f"mkdir packed && echo content > packed/file && tar -caf packed.tar.{ending} packed && rm -r packed"
+    said = host.run_expect([0], f"cd {scratch} && {packing} && tar -xf packed.tar.{ending} && cat packed/file").stdout
+    assert said == "content\n"
 
 
 @pytest.mark.package("sys-apps/sed")

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.package("dev-lang/python")
 
 MODULES = "bz2 ctypes curses decimal hashlib json lzma multiprocessing readline sqlite3 ssl subprocess tarfile tomllib venv zlib"
 # What the layer has no library for.
-MISSING = {"sqlite3", "ssl"}
+MISSING = {"sqlite3"}
 
 
 def test_it_has_its_modules_and_no_others(host: Any) -> None:
@@ -29,7 +29,7 @@ def test_it_looks_for_modules_in_the_layer_only(host: Any, prefix: str) -> None:
     assert [path for path in searched if not path.startswith(f"{prefix}/")] == []
 
 
-def test_hashes_are_right_without_a_library_for_them(host: Any) -> None:
+def test_hashes_are_right(host: Any) -> None:
     said = host.run_expect([0], "python3 -c 'import hashlib; print(hashlib.sha256(b\"abc\").hexdigest())'").stdout
     assert said.strip() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
@@ -40,5 +40,12 @@ def test_the_shell_that_it_starts_is_the_layers(host: Any, prefix: str) -> None:
 
 
 def test_a_virtual_environment_can_be_made(host: Any, scratch: str) -> None:
-    host.run_expect([0], f"python3 -m venv {scratch}/environment")
-    assert host.run_expect([0], f"{scratch}/environment/bin/python -m pip --version").stdout.startswith("pip ")
+    line = (
+        f"cd {scratch} && python3 -m venv --without-pip environment && environment/bin/python -c 'import sys; print(sys.prefix)'"
+    )
+    assert host.run_expect([0], line).stdout == f"{scratch}/environment\n"
+
+
+def test_https_is_checked_against_the_certificates_that_it_is_given(host: Any) -> None:
+    line = "import ssl; made = ssl.create_default_context(); print(made.verify_mode.name, made.check_hostname)"
+    assert host.run_expect([0], f"python3 -c '{line}'").stdout == "CERT_REQUIRED True\n"
