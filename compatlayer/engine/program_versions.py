@@ -14,7 +14,7 @@ from pathlib import Path
 from compatlayer import process
 from compatlayer.journal import write_atomically
 
-MEMORY = "programs.json"
+MEMORY = "resolve/programs.json"
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _UNKNOWN = "0"
 _AUTOMAKE = r"""

@@ -43,7 +43,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def resolve(layer: TinyLayer) -> Closure:
     declared = load.load(layer.root / "layer.yaml")
-    return closures.resolve(select(declared, declared.versions[0], TARGET), layer.state)
+    return closures.resolve(select(declared, declared.versions[0], TARGET, layer.state), layer.state)
 
 
 def test_what_is_remembered_is_what_portage_said(layer: TinyLayer, asked: list[Path]) -> None:
