@@ -81,7 +81,7 @@ class Engine(Protocol):
     own_portage: bool
     installs_system: bool
 
-    def probe(self, memory: Path | None = None) -> Host:
+    def probe(self, memory: Path) -> Host:
         """Look at this machine; ``memory`` is a file that remembers what its programs said of their versions."""
 
     def etc_portage(self, part: Part, version: Version, host: Host, declared: frozenset[str]) -> Files:

@@ -46,7 +46,7 @@ class BootstrapEngine:
     own_portage = True
     installs_system = True
 
-    def probe(self, memory: Path | None = None) -> Host:
+    def probe(self, memory: Path) -> Host:
         """Look at this machine, and for the programs that the script does not build for itself."""
         return machine.look(NEEDED, (), memory)
 

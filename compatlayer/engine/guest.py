@@ -24,7 +24,7 @@ class GuestEngine(OurPortage):
 
     name = EngineName.GUEST
 
-    def probe(self, memory: Path | None = None) -> Host:
+    def probe(self, memory: Path) -> Host:
         """Look at this machine, and for every program that a build needs."""
         return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED], memory)
 

@@ -15,7 +15,7 @@ from compatlayer.engine.base import Host
 from compatlayer.errors import HostError
 
 
-def look(needed: Sequence[str], useful: Sequence[str], memory: Path | None = None) -> Host:
+def look(needed: Sequence[str], useful: Sequence[str], memory: Path) -> Host:
     """Describe this machine. ``needed`` programs that it lacks are told as missing; ``useful`` ones need not be there.
 
     ``memory`` is a file for what programs said of their versions: see ``program_versions.of``.

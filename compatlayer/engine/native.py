@@ -28,7 +28,7 @@ class NativeEngine:
     own_portage = True
     installs_system = False
 
-    def probe(self, memory: Path | None = None) -> Host:
+    def probe(self, memory: Path) -> Host:
         """Look at this machine; nothing is needed to read a prefix."""
         return machine.look((), (), memory)
 

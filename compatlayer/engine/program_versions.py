@@ -31,20 +31,19 @@ _ASK: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def of(places: Mapping[str, str], memory: Path | None = None) -> dict[str, str]:
+def of(places: Mapping[str, str], memory: Path) -> dict[str, str]:
     """The upstream version of each program, by name; ``places`` are their absolute paths.
 
     ``memory`` is a file that holds what they said; one that is missing, damaged or cannot be written costs time only.
     """
-    known = _recall(memory) if memory else {}
+    known = _recall(memory)
     identities = {name: _identity(name, place) for name, place in places.items()}
     unknown = {name: identity for name, identity in identities.items() if identity not in known}
     if unknown:
         # What another engine asks stays known; what a program was before does not.
         known = {identity: version for identity, version in known.items() if identity.split(" ", 1)[0] not in unknown}
         known |= _ask(unknown)
-        if memory:
-            _remember(memory, {identity: version for identity, version in known.items() if version != _UNKNOWN})
+        _remember(memory, {identity: version for identity, version in known.items() if version != _UNKNOWN})
     return {name: known[identity] for name, identity in identities.items()}
 
 

@@ -33,7 +33,7 @@ class StandaloneEngine(OurPortage):
 
     name = EngineName.STANDALONE
 
-    def probe(self, memory: Path | None = None) -> Host:
+    def probe(self, memory: Path) -> Host:
         """Look at this machine, and for every program that a build needs."""
         return machine.look(NEEDED, [name for name in settings.PROVIDED if name not in NEEDED], memory)
 
