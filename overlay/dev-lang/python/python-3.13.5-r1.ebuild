@@ -31,6 +31,8 @@ RDEPEND+="
 	sys-libs/zlib
 "
 DEPEND="${RDEPEND}"
+# The shell of subprocess.
+RDEPEND+=" !prefix-guest? ( app-shells/bash )"
 
 # Modules that would need a library the layer has not, or would take one of the
 # builder's.
