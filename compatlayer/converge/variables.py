@@ -11,7 +11,7 @@ from compatlayer.converge.record import LOCALES, Former, Work, links, packages, 
 from compatlayer.converge.workplace import BUILD, MACHINE_REPOSITORY, ROOT, Options, Places
 from compatlayer.engine import settings
 from compatlayer.mirror import store
-from compatlayer.plan import Kind
+from compatlayer.plan import Kind, Plan
 from compatlayer.resources import resource
 from compatlayer.selection import Selection
 
@@ -38,6 +38,8 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
     if options.binaries is not None:
         keep = "buildpkg" if options.keep_binaries else "-buildpkg"
         environment["FEATURES"] = f"{environment.get('FEATURES', '')} {keep} {BINARY_FEATURES}".strip()
+    if "FEATURES" in environment and _merges_side_by_side(work.plan):
+        environment["FEATURES"] += " -ebuild-locks"
     declared_links, directories = selection.host_links(chosen), selection.trusted_directories(chosen)
     former_links = {path: target for path, target in former.links.items() if path not in {*declared_links, *directories}}
     return {
@@ -76,6 +78,15 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
         "provenance_prefix": prefix,
         "provenance_document": provenance(work),
     }
+
+
+def _merges_side_by_side(plan: Plan) -> bool:
+    """Whether no package that comes or goes has a phase that must not run beside another's: Portage's lock for these then guards
+    nothing, and a package that finds it taken starts a Python to wait for it, a tenth of a second each time.
+    """
+    changes = [action.comparison for action in plan if action.kind is not Kind.KEEP]
+    # What was built before, perhaps by others, does not say what it runs when it is removed.
+    return all(one.installed is None and one.wanted is not None and not one.wanted.merge_code for one in changes)
 
 
 def _emerge_options(options: Options, jobs: int) -> list[str]:

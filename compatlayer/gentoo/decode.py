@@ -47,4 +47,5 @@ def _resolved(raw: Raw) -> ResolvedPackage:
         parents=tuple(Parent(each["cpv"], each["atom"], Need(each["need"])) for each in raw["parents"]),
         restrict=tuple(raw["restrict"]),
         license=raw["license"],
+        merge_code=bool(raw["merge_code"]),
     )

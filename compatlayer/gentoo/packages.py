@@ -105,7 +105,8 @@ class Parent:
 @dataclass(frozen=True, slots=True)
 class ResolvedPackage:
     """One package of a closure, as Portage would build it. ``use`` and ``compiled_in`` as in ``InstalledPackage``; ``parents`` is
-    never empty.
+    never empty. ``merge_code`` says whether its ebuild, or a hook, may run code of its own when it is merged or removed
+    (pkg_setup, pkg_preinst, pkg_postinst, pkg_prerm, pkg_postrm).
     """
 
     id: PackageId
@@ -117,6 +118,7 @@ class ResolvedPackage:
     parents: tuple[Parent, ...]
     restrict: tuple[str, ...] = ()
     license: str = ""
+    merge_code: bool = True
     compiled_in: str = ""
 
     @property

@@ -75,8 +75,10 @@ NS = 10**9
 DROPPED = ("BUILD_ID", "BINPKGMD5")
 # scanelf finds files in the directory's order.
 SORTED = ("NEEDED", "NEEDED.ELF.2")
-# FEATURES that say whether a run had a store of binary packages, and whether it was root's.
-RUN_FEATURES = frozenset(("buildpkg", "binpkg-multi-instance", "pkgdir-index-trusted", "getbinpkg", "unprivileged"))
+# FEATURES that say whether a run had a store of binary packages, whether it was root's, and what could be merged side by side.
+RUN_FEATURES = frozenset(
+    ("binpkg-multi-instance", "buildpkg", "ebuild-locks", "getbinpkg", "pkgdir-index-trusted", "unprivileged")
+)
 # Variables of the run around Portage, how many processors compress, which of the stored builds it is, the login shell that
 # bash has found, and a name without a value that the merge of a binary package leaves.
 RUN_VARIABLES = re.compile(

@@ -16,7 +16,7 @@ from compatlayer import install as installing
 from compatlayer.converge import record
 from compatlayer.declaration import load
 from compatlayer.stage import find_stage
-from tests.tiny_layer import PREFIX, SOURCE, TARGET, USER_ID, TinyLayer, processes_in, tiny_layer
+from tests.tiny_layer import PART, PREFIX, SOURCE, TARGET, USER_ID, TinyLayer, processes_in, tiny_layer
 
 pytestmark = [pytest.mark.integration, pytest.mark.userns, pytest.mark.real]
 
@@ -359,3 +359,31 @@ def test_another_target_can_be_planned_but_says_so_when_it_is_not_listed(layer: 
     refused = layer.run("--target", "linux-riscv64", "plan", code=2)
     assert refused.err.startswith("error: layer.yaml lists no target 'linux-riscv64'\n")
     assert not layer.state.exists()
+
+
+def test_merges_wait_for_each_other_only_where_one_runs_code_of_its_own(layer: TinyLayer) -> None:
+    tell = 'src_compile() { has ebuild-locks ${FEATURES} && touch "${PORTAGE_TMPDIR}/locked-${PF}"; :; }\n'
+
+    def locked() -> list[str]:
+        return sorted(path.name.removeprefix("locked-") for path in (layer.state / "build" / PART).glob("locked-*"))
+
+    layer.package("app-misc/one-1", phases=tell)
+    layer.declare("app-misc/one")
+    layer.install()
+    assert locked() == []
+    recorded = layer.upper / "var/db/pkg/app-misc/one-1/FEATURES"
+    words = recorded.read_text().split()
+    assert "parallel-install" in words
+    assert "ebuild-locks" not in words
+
+    layer.package("app-misc/two-1", phases=tell + "pkg_postinst() { :; }\n")
+    layer.declare("app-misc/one", "app-misc/two")
+    layer.install()
+    assert locked() == ["two-1"]
+    # What the tree holds does not depend on what was installed beside it.
+    assert (layer.upper / "var/db/pkg/app-misc/two-1/FEATURES").read_text().split() == words
+
+    # Nobody knows any more what the version that goes runs when it is removed.
+    layer.package("app-misc/one-2", phases=tell)
+    layer.install()
+    assert locked() == ["one-2", "two-1"]

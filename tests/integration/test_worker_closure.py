@@ -13,7 +13,7 @@ from compatlayer.gentoo.client import Worker
 from compatlayer.gentoo.failures import ResolutionError
 from compatlayer.gentoo.packages import Closure, Need, Parent
 from compatlayer.plan import make_plan
-from tests.ebuild_repository import TinyRepository, write_root
+from tests.ebuild_repository import INSTALL, TinyRepository, write_root
 
 pytestmark = pytest.mark.integration
 
@@ -195,3 +195,36 @@ def test_a_system_set_belongs_to_the_closure_even_where_it_needs_itself(
     tree.ebuild("app-misc/lost-1", rdepend="app-misc/nowhere")
     with pytest.raises(ResolutionError):
         worker.closure(root, {"tiny": ["app-misc/lost"]}, system=True)
+
+
+@pytest.mark.parametrize(
+    ("phases", "files", "profile_bashrc", "has_code"),
+    [
+        pytest.param("", {}, False, False, id="none"),
+        pytest.param("pkg_pretend() { :; }\nsrc_test() { :; }\n", {}, False, False, id="phases of a build"),
+        *(
+            pytest.param(f"pkg_{phase}() {{ :; }}\n", {}, False, True, id=phase)
+            for phase in ("setup", "preinst", "postinst", "prerm", "postrm")
+        ),
+        pytest.param("", {"bashrc": "pre_pkg_postinst() { :; }\n"}, False, True, id="a site's bashrc"),
+        pytest.param("", {"env/app-misc/one": "pre_pkg_postinst() { :; }\n"}, False, True, id="a site's env file"),
+        pytest.param("", {"profile/use.force": ""}, False, False, id="a site's profile"),
+        pytest.param(
+            "",
+            {"profile/package.bashrc": "app-misc/one one.sh\n", "profile/bashrc/one.sh": "pre_pkg_postinst() { :; }\n"},
+            False,
+            True,
+            id="a site's bashrc for a package",
+        ),
+        pytest.param("", {}, True, True, id="a profile's bashrc"),
+    ],
+)
+def test_which_packages_run_code_when_they_are_merged(
+    worker: Worker, tmp_path: Path, phases: str, files: dict[str, str], profile_bashrc: bool, has_code: bool
+) -> None:
+    tree = TinyRepository(tmp_path / "tiny")
+    tree.ebuild("app-misc/one-1", phases=INSTALL + phases)
+    if profile_bashrc:
+        tree.write("profiles/amd64/profile.bashrc", "pre_pkg_postinst() { :; }\n")
+    (found,) = worker.closure(write_root(tmp_path / "root", [tree], files=files), {"tiny": ["app-misc/one"]})
+    assert found.merge_code is has_code

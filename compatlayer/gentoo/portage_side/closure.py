@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Set, Tuple
 
 from portage.dep import Atom, match_from_list, use_reduce
@@ -15,6 +16,10 @@ OPTIONS = {"--with-bdeps": "y", "--autounmask": "n", "--backtrack": 20, "--prete
 
 # Which dependency variable makes which need; where an atom stands in several, the first wins (PMS, chapter 8).
 NEEDS = (("runtime", ("RDEPEND", "IDEPEND")), ("post", ("PDEPEND",)), ("build", ("DEPEND", "BDEPEND")))
+
+# Phases in which an ebuild runs code beside what is merged or removed, and which Portage therefore runs one at a time
+# (ebuild-locks in make.conf(5)).
+MERGE_PHASES = frozenset(("setup", "preinst", "postinst", "prerm", "postrm"))
 
 
 def closure(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -93,6 +98,7 @@ class _Answer:
         self._declared = declared
         self._provided: Set[str] = set()
         self._needs: Dict[Any, Dict[str, str]] = {}
+        self._hooks: Dict[Any, bool] = {}
 
     def build(self, ordered: List[Any]) -> Dict[str, Any]:
         from _emerge.Package import Package
@@ -118,7 +124,17 @@ class _Answer:
             "parents": self._parents(node),
             "restrict": sorted(set(_flat(metadata["RESTRICT"], enabled))),
             "license": " ".join(metadata["LICENSE"].split()),
+            "merge_code": not MERGE_PHASES.isdisjoint(node.defined_phases) or self._has_hooks(node.root),
         }
+
+    def _has_hooks(self, root: Any) -> bool:
+        """Whether a profile's or a site's bashrc or env files may add code to the phases of any package."""
+        if root not in self._hooks:
+            settings = self._graph._frozen_config.pkgsettings[root]
+            directory = os.path.join(settings["PORTAGE_CONFIGROOT"], "etc", "portage")
+            here = any(os.path.lexists(os.path.join(directory, name)) for name in ("bashrc", "env"))
+            self._hooks[root] = here or any(settings._profile_bashrc) or any(map(len, settings._pbashrcdict.values()))
+        return self._hooks[root]
 
     def _parents(self, node: Any) -> List[Dict[str, str]]:
         """Who pulls this package in: each parent once per atom, the declared sets first."""

@@ -18,6 +18,9 @@ KEYWORDS="amd64 ~arm64 ~ppc64 ~riscv"
 IUSE="test"
 RESTRICT="!test? ( test )"
 
+# Its shell.
+RDEPEND+=" !prefix-guest? ( app-shells/bash )"
+
 src_prepare() {
 	default
 
