@@ -48,4 +48,10 @@ src_test() {
 src_install() {
 	default
 	find "${ED}" -name '*.la' -delete || die
+
+	# The header tells with which flags the library was compiled; one of them
+	# names the build directory.
+	local header="${ED}/usr/include/gmp.h"
+	sed -i -E '/^#define __GMP_CFLAGS /s/ *-f[a-z]+-prefix-map=[^ "]*//g' "${header}" || die
+	! grep -F "${WORKDIR}" "${header}" || die "the header names the build directory"
 }
