@@ -26,7 +26,14 @@ def test_a_machine_that_can_build_passes_and_nothing_is_changed(bench: Bench) ->
 
 def test_check_mode_looks_as_well(bench: Bench) -> None:
     (ran,) = bench.converge("host_preflight", variables(bench), check_mode=True)
-    assert "stdout_lines" in ran.results[1]
+    assert (ran.results[-1]["missing"], ran.results[-1]["writable"]) == ([], True)
+
+
+def test_a_build_directory_that_is_not_there_is_named(bench: Bench) -> None:
+    error = bench.refusal("host_preflight", variables(bench, build_directory=str(bench.directory / "gone")))
+    assert error.fact == TASK
+    assert str(error.cause).startswith("the free space for builds cannot be measured: ")
+    assert str(error.cause).endswith("/gone'")
 
 
 def test_everything_that_is_missing_is_named_at_once(bench: Bench) -> None:
