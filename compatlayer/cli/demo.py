@@ -16,6 +16,7 @@ from compatlayer.cli.declare import check
 from compatlayer.cli.inspect import test, verify
 from compatlayer.cli.past import changelog, history
 from compatlayer.cli.publish import promote, publish, receipt
+from compatlayer.declaration.model import Part
 
 # Each verb of the way through with its arguments, and what it proves.
 STEPS: tuple[tuple[click.Command, tuple[str, ...], str], ...] = (
@@ -43,10 +44,13 @@ def demo() -> int:
     part = session.layer.part(session.version, session.target)
     began = time.monotonic()
     as_json = session.settings.format == "json"
+    # What is said can be typed: another version than the default one is told to every command.
+    chosen = session.settings.layer_version
+    ours = f"compatlayer --layer-version {chosen}" if chosen else "compatlayer"
     said = []
     for number, (verb, arguments, what) in enumerate(STEPS, start=1):
         sys.stdout.flush()
-        command = f"compatlayer {' '.join((str(verb.name), *arguments))}"
+        command = " ".join((ours, str(verb.name), *arguments))
         if not as_json:
             session.say(session.error_paint.strong(f"\n{number}. {command}") + f": {what}")
         # As JSON the demo is one document, which holds those of its steps.
@@ -60,29 +64,29 @@ def demo() -> int:
     if as_json:
         session.give({"part": str(part), "prefix": str(part.prefix), "elapsed_s": elapsed_s, "steps": said}, "")
     elif not code:
-        sys.stdout.write(_ending(session, str(part), str(part.prefix), elapsed_s))
+        sys.stdout.write(_ending(session, f".venv/bin/{ours}", part, elapsed_s))
     return int(code)
 
 
-def _ending(session: Session, part: str, prefix: str, elapsed_s: float) -> str:
+def _ending(session: Session, ours: str, part: Part, elapsed_s: float) -> str:
     from compatlayer.report.text import clock  # noqa: PLC0415
     from compatlayer.stage import find_stage  # noqa: PLC0415
 
-    stage = find_stage(session.state, session.layer.part(session.version, session.target))
+    stage = find_stage(session.state, part)
     strong = session.paint.strong
     return "\n".join(
         [
             "",
             f"{strong('built')}  the layer '{session.layer.name}', {part}, in {clock(elapsed_s)}",
             f"{strong('where')}  {stage.upper if stage else ''}",
-            f"       seen inside as {prefix}",
-            f"{strong('enter')}  .venv/bin/compatlayer enter",
-            "       .venv/bin/compatlayer enter -- bash -lc 'module avail'",
-            "       .venv/bin/compatlayer enter --revision production",
-            f"{strong('next')}   add a package to {session.version.sets[0].file}, then:",
-            "       .venv/bin/compatlayer plan",
+            f"       seen inside as {part.prefix}",
+            f"{strong('enter')}  {ours} enter",
+            f"       {ours} enter -- bash -lc 'module avail'",
+            f"       {ours} enter --revision production",
+            f"{strong('next')}   add a package to {session.version.sets[-1].file}, then:",
+            f"       {ours} plan",
             f"{strong('back')}   after the next promotion, the way back to this one, exactly:",
-            "       .venv/bin/compatlayer rollback TAG",
+            f"       {ours} rollback TAG",
             "",
         ]
     )
