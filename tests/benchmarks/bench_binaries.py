@@ -1,6 +1,6 @@
 """This repository's layers from binary packages: how long that takes beside building them, and that nothing differs.
 
-The guest layer is built each time. The standalone one takes long to build, so its binary packages are kept in
+The guest layers are built each time. The standalone one takes long to build, so its binary packages are kept in
 ``.compatlayer/benchmarks`` for as long as their keys hold; where they do, only the install from them is measured.
 """
 
@@ -83,10 +83,10 @@ def guest(version: str) -> None:
     assert origins == {"binary"}, origins
     taken = content_of(tree)
     differing = sorted(path for path in {*built, *taken} if built.get(path) != taken.get(path))
-    report("guest layer from source", built_s, "s")
-    report("guest layer from binary packages", taken_s, "s")
-    report("from binary packages / from source", taken_s / built_s, "times", 0.25)
-    report("files that differ", len(differing), "files", 0)
+    report(f"guest layer {version} from source", built_s, "s")
+    report(f"guest layer {version} from binary packages", taken_s, "s")
+    report(f"guest layer {version} from binary packages / from source", taken_s / built_s, "times", 0.25)
+    report(f"guest layer {version}, files that differ", len(differing), "files", 0)
     print("".join(f"differs: {path}\n" for path in differing[:20]), end="")
 
 
@@ -108,7 +108,8 @@ if __name__ == "__main__":
     if not (STATE / "mirror").is_symlink():
         (STATE / "mirror").symlink_to(mirror)
     try:
-        guest("2026.06")
+        for version in ("2026.06", "2026.11"):
+            guest(version)
         standalone("2027.02")
     finally:
         shutil.rmtree(ASIDE, ignore_errors=True)
