@@ -38,8 +38,9 @@ def variables(work: Work, places: Places, options: Options, former: Former) -> d
     if options.binaries is not None:
         keep = "buildpkg" if options.keep_binaries else "-buildpkg"
         environment["FEATURES"] = f"{environment.get('FEATURES', '')} {keep} {BINARY_FEATURES}".strip()
-    if "FEATURES" in environment and _merges_side_by_side(work.plan):
-        environment["FEATURES"] += " -ebuild-locks"
+    # A prefix with a Portage of its own may have hooks that nobody here has written.
+    if not chosen.engine.own_portage and _merges_side_by_side(work.plan):
+        environment["FEATURES"] = f"{environment.get('FEATURES', '')} -ebuild-locks".strip()
     declared_links, directories = selection.host_links(chosen), selection.trusted_directories(chosen)
     former_links = {path: target for path, target in former.links.items() if path not in {*declared_links, *directories}}
     return {
