@@ -18,9 +18,9 @@ BUG = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (docs/reference/command-line.md lists them)."""
-    import click  # noqa: PLC0415  (start-up time is part of the interface)
+    import click  # start-up time is part of the interface
 
-    from compatlayer.cli.main import compatlayer  # noqa: PLC0415
+    from compatlayer.cli.main import compatlayer
 
     try:
         given = list(arguments) if arguments is not None else None
@@ -48,9 +48,9 @@ def _in_our_words(error: ClickException) -> UsageError:
 
 
 def _say(error: CompatlayerError) -> int:
-    from compatlayer.cli.context import error_format  # noqa: PLC0415
-    from compatlayer.report import errors  # noqa: PLC0415
-    from compatlayer.report.text import Paint  # noqa: PLC0415
+    from compatlayer.cli.context import error_format
+    from compatlayer.report import errors
+    from compatlayer.report.text import Paint
 
     if error_format() == "json":
         sys.stderr.write(errors.as_json(error))

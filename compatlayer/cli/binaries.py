@@ -27,9 +27,9 @@ def binaries() -> None:
 @global_options
 def list_(store: Path | None) -> int:
     """List the packages of a STORE (default: that of layer.yaml), and who has signed each."""
-    from compatlayer.binaries import upkeep  # noqa: PLC0415
-    from compatlayer.cli import stores  # noqa: PLC0415
-    from compatlayer.report import binaries as report  # noqa: PLC0415
+    from compatlayer.binaries import upkeep
+    from compatlayer.cli import stores
+    from compatlayer.report import binaries as report
 
     session = Session()
     found = upkeep.inspect(_store(session, store), stores.trusted(session, None), files=False)
@@ -42,9 +42,9 @@ def list_(store: Path | None) -> int:
 @global_options
 def verify(store: Path | None) -> int:
     """Check every signature and every file of a STORE (default: that of layer.yaml). Ends with 4 when something is damaged."""
-    from compatlayer.binaries import upkeep  # noqa: PLC0415
-    from compatlayer.cli import stores  # noqa: PLC0415
-    from compatlayer.report import binaries as report  # noqa: PLC0415
+    from compatlayer.binaries import upkeep
+    from compatlayer.cli import stores
+    from compatlayer.report import binaries as report
 
     session = Session()
     found = upkeep.inspect(_store(session, store), stores.trusted(session, None))
@@ -59,9 +59,9 @@ def verify(store: Path | None) -> int:
 @global_options
 def prune(yes: bool, keep: int | None, store: Path | None) -> int:
     """Delete from a STORE (default: that of layer.yaml) what newer builds have replaced, and what is damaged."""
-    from compatlayer.binaries import upkeep  # noqa: PLC0415
-    from compatlayer.cli import stores  # noqa: PLC0415
-    from compatlayer.report import binaries as report  # noqa: PLC0415
+    from compatlayer.binaries import upkeep
+    from compatlayer.cli import stores
+    from compatlayer.report import binaries as report
 
     session = Session()
     place = _store(session, store)
@@ -73,7 +73,7 @@ def prune(yes: bool, keep: int | None, store: Path | None) -> int:
 
 
 def _store(session: Session, directory: Path | None) -> Store:
-    from compatlayer.binaries.store import Store  # noqa: PLC0415
+    from compatlayer.binaries.store import Store
 
     if directory is not None:
         return Store(directory)

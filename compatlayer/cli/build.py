@@ -20,8 +20,8 @@ def plan() -> int:
 
     Changes nothing. `compatlayer install` carries out exactly this.
     """
-    from compatlayer import install as installing  # noqa: PLC0415
-    from compatlayer.report import plans  # noqa: PLC0415
+    from compatlayer import install as installing
+    from compatlayer.report import plans
 
     session = Session(plans.RENDERERS)
     found = {
@@ -70,9 +70,9 @@ def install(
 
     Can be stopped at any time and started again; a second run finds nothing to do.
     """
-    from compatlayer import install as installing  # noqa: PLC0415
-    from compatlayer.cli import stores  # noqa: PLC0415
-    from compatlayer.report import results  # noqa: PLC0415
+    from compatlayer import install as installing
+    from compatlayer.cli import stores
+    from compatlayer.report import results
 
     session = Session(results.RENDERERS)
     if binaries and no_binaries:
@@ -99,8 +99,8 @@ def _standing_on(session: Session, over: str) -> tuple[Path, str]:
     """The directory that a stage is to stand on, and what it is called: a directory of that name wins over a revision."""
     if Path(over).is_dir():
         return Path(over), str(Path(over).absolute())
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.publish import base_name  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
+    from compatlayer.publish import base_name
 
     places = Places(session)
     repository, revision = places.revision(over)

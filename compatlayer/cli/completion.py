@@ -26,7 +26,7 @@ def _offered(names: Callable[[], Iterable[str]]) -> Completer:
 @_offered
 def versions() -> Iterable[str]:
     """The versions of the layer that the command line so far is about."""
-    from compatlayer.cli.context import Session  # noqa: PLC0415  (which names these functions itself)
+    from compatlayer.cli.context import Session  # which names these functions itself
 
     try:
         return [version.name for version in Session().layer.versions]
@@ -37,7 +37,7 @@ def versions() -> Iterable[str]:
 @_offered
 def targets() -> Iterable[str]:
     """The targets of that layer; without one, all that there are."""
-    from compatlayer.cli.context import Session  # noqa: PLC0415
+    from compatlayer.cli.context import Session
 
     try:
         return [target.name for target in Session().layer.targets]
@@ -48,7 +48,7 @@ def targets() -> Iterable[str]:
 @_offered
 def checks() -> Iterable[str]:
     """The checks of ``verify``."""
-    from compatlayer.verify.registry import all_checks  # noqa: PLC0415  (only when it is asked for)
+    from compatlayer.verify.registry import all_checks  # only when it is asked for
 
     return all_checks()
 
@@ -56,8 +56,8 @@ def checks() -> Iterable[str]:
 @_offered
 def findings() -> Iterable[str]:
     """The identifiers of everything that ``verify`` can find."""
-    from compatlayer.findings import registered  # noqa: PLC0415
-    from compatlayer.verify.registry import all_checks  # noqa: PLC0415
+    from compatlayer.findings import registered
+    from compatlayer.verify.registry import all_checks
 
     all_checks()
     return registered()

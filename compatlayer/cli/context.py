@@ -112,21 +112,21 @@ class Session:
     @cached_property
     def layer(self) -> Layer:
         """The declaration. Raises ``DeclarationError`` or ``UsageError``."""
-        from compatlayer.declaration import load  # noqa: PLC0415  (pydantic takes its time)
+        from compatlayer.declaration import load  # pydantic takes its time
 
         return load.load(self.settings.layer or load.find(Path.cwd()))
 
     @property
     def version(self) -> Version:
         """The version chosen by ``--layer-version``."""
-        from compatlayer.selection import choose_version  # noqa: PLC0415
+        from compatlayer.selection import choose_version
 
         return choose_version(self.layer, self.settings.layer_version)
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The targets chosen: all, the named one, or this machine's."""
-        from compatlayer.selection import choose_target  # noqa: PLC0415
+        from compatlayer.selection import choose_target
 
         if self.settings.all_targets:
             if self.settings.target:
@@ -159,7 +159,7 @@ class Session:
     @contextmanager
     def monitor(self) -> Iterator[Monitor]:
         """A monitor for standard error that suits the terminal and the options; closed at the end of the block."""
-        from compatlayer.report import monitors  # noqa: PLC0415
+        from compatlayer.report import monitors
 
         settings = self.settings
         monitor = monitors.choose(

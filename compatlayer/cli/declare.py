@@ -21,9 +21,9 @@ def check() -> int:
 
     Every mistake is reported at once, each with its file and line. Nothing is built or written.
     """
-    from compatlayer.checkup import check_layer  # noqa: PLC0415
-    from compatlayer.findings import Severity  # noqa: PLC0415
-    from compatlayer.report import findings as report  # noqa: PLC0415
+    from compatlayer.checkup import check_layer
+    from compatlayer.findings import Severity
+    from compatlayer.report import findings as report
 
     session = Session(report.renderers())
     layer = session.layer
@@ -45,7 +45,7 @@ def render(output: Path | None) -> int:
 
     Of all versions and targets, unless --layer-version, --target narrow it.
     """
-    from compatlayer.declaration import sets as rendering  # noqa: PLC0415
+    from compatlayer.declaration import sets as rendering
 
     session = Session()
     narrowed = session.settings.layer_version or session.settings.target
@@ -70,8 +70,8 @@ def render(output: Path | None) -> int:
 @global_options
 def schema(document: str) -> int:
     """Print the JSON Schema of layer.yaml, or of a set file, for editors."""
-    from compatlayer.declaration.schema import layer_schema, set_schema  # noqa: PLC0415
-    from compatlayer.report.formats import to_json  # noqa: PLC0415
+    from compatlayer.declaration.schema import layer_schema, set_schema
+    from compatlayer.report.formats import to_json
 
     Session()  # it has no other format than JSON, and refuses an unknown one as every verb does
     sys.stdout.write(to_json(layer_schema() if document == "layer" else set_schema()))

@@ -69,8 +69,8 @@ def demo() -> int:
 
 
 def _ending(session: Session, ours: str, part: Part, elapsed_s: float) -> str:
-    from compatlayer.report.text import clock  # noqa: PLC0415
-    from compatlayer.stage import find_stage  # noqa: PLC0415
+    from compatlayer.report.text import clock
+    from compatlayer.stage import find_stage
 
     stage = find_stage(session.state, part)
     strong = session.paint.strong

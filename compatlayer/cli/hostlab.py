@@ -35,9 +35,9 @@ def hostlab(
     Each host is a root file system made on the spot, with the layer at its prefix and one thing that goes wrong on real hosts.
     A site adds its own as tests/hosts/NAME.yaml. Exit code 4 when the layer fails under one.
     """
-    from compatlayer import acceptance  # noqa: PLC0415
-    from compatlayer.hostlab import description, laboratory  # noqa: PLC0415
-    from compatlayer.report import hostlab as report  # noqa: PLC0415
+    from compatlayer import acceptance
+    from compatlayer.hostlab import description, laboratory
+    from compatlayer.report import hostlab as report
 
     session = Session(report.RENDERERS)
     hosts = description.choose(description.load(session.layer.root), names)

@@ -55,8 +55,8 @@ def init(directory: Path, eessi: tuple[Path, ...], prefix: Path | None) -> int:
 
 
 def _fresh(session: Session, directory: Path) -> int:
-    from compatlayer.declaration.model import TARGETS  # noqa: PLC0415
-    from compatlayer.takeover import scaffold  # noqa: PLC0415
+    from compatlayer.declaration.model import TARGETS
+    from compatlayer.takeover import scaffold
 
     wanted = session.settings.target or this_machine()
     if wanted not in TARGETS:
@@ -69,7 +69,7 @@ def _fresh(session: Session, directory: Path) -> int:
 
 
 def _from_eessi(session: Session, directory: Path, files: Sequence[Path]) -> int:
-    from compatlayer.takeover import from_eessi, scaffold  # noqa: PLC0415
+    from compatlayer.takeover import from_eessi, scaffold
 
     taken = from_eessi.read_files(files)
     scaffold.write(directory, scaffold.files_of(taken.layer))
@@ -81,7 +81,7 @@ def _from_eessi(session: Session, directory: Path, files: Sequence[Path]) -> int
 
 
 def _from_prefix(session: Session, directory: Path, prefix: Path) -> int:
-    from compatlayer.takeover import from_prefix  # noqa: PLC0415
+    from compatlayer.takeover import from_prefix
 
     adopted = from_prefix.adopt(prefix, directory)
     _tell(session, adopted.notes)

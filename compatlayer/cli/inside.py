@@ -33,7 +33,7 @@ def enter(writable: tuple[Path, ...], revision: str | None, command: tuple[str, 
 
     The layer and this machine are read-only inside, /tmp is empty and is HOME; the exit code is the command's own.
     """
-    from compatlayer import entering, process  # noqa: PLC0415
+    from compatlayer import entering, process
 
     session = Session()
     part = session.layer.part(session.version, session.target)

@@ -68,11 +68,11 @@ def verify(
 
     Exit code 4 when something is wrong; a warning or a note alone does not count.
     """
-    from compatlayer.report import findings as report  # noqa: PLC0415
+    from compatlayer.report import findings as report
 
     session = Session(report.renderers())
     if list_checks:
-        from compatlayer.verify import registry  # noqa: PLC0415
+        from compatlayer.verify import registry
 
         summaries = {one.name: one.summary for one in registry.all_checks().values()}
         session.give(summaries, "\n".join(f"{name:12} {summary}" for name, summary in summaries.items()))
@@ -84,7 +84,7 @@ def verify(
     if path is not None and revision is not None:
         raise UsageError("PATH and --revision exclude each other")
     if checks:
-        from compatlayer.verify import registry  # noqa: PLC0415
+        from compatlayer.verify import registry
 
         registry.refuse_unknown(checks)
     with _subject(session, path, revision, quick=quick) as subject:
@@ -94,9 +94,9 @@ def verify(
 @contextmanager
 def _subject(session: Session, path: Path | None, revision: str | None, *, quick: bool) -> Iterator[_Subject]:
     """What is to be verified, and where it is declared."""
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from compatlayer import verifying  # noqa: PLC0415
+    from compatlayer import verifying
 
     if path is not None:
         yield _Subject(session, verifying.of_prefix(path), None)
@@ -104,7 +104,7 @@ def _subject(session: Session, path: Path | None, revision: str | None, *, quick
     layer, version, target = session.layer, session.version, session.target
     places = verifying.Places(layer, version, target)
     if revision is not None:
-        from compatlayer.cli.repositories import Places  # noqa: PLC0415
+        from compatlayer.cli.repositories import Places
 
         repository, found = Places(session).revision(revision)
         part = layer.part(version, target)
@@ -126,12 +126,12 @@ class _Subject:
 
     def verify(self, checks: tuple[str, ...], baseline: Path | None, write_baseline: Path | None) -> int:
         """Print the verdict while it is made; returns the exit code."""
-        from dataclasses import replace  # noqa: PLC0415
+        from dataclasses import replace
 
-        from compatlayer import baseline as baselines  # noqa: PLC0415
-        from compatlayer.findings import Severity, registered  # noqa: PLC0415
-        from compatlayer.report import findings as report  # noqa: PLC0415
-        from compatlayer.verify import registry  # noqa: PLC0415
+        from compatlayer import baseline as baselines
+        from compatlayer.findings import Severity, registered
+        from compatlayer.report import findings as report
+        from compatlayer.verify import registry
 
         accepted = baselines.read(baseline) if baseline else baselines.Baseline()
         context = replace(self._context, reading=self._context.begin())
@@ -159,8 +159,8 @@ class _Subject:
         return FINDINGS if fails else 0
 
     def _account(self, context: Context, chosen: Selected, accepted: Baseline, kinds: dict[str, type[Finding]]) -> Account:
-        from compatlayer import verifying  # noqa: PLC0415
-        from compatlayer.report.findings import Account  # noqa: PLC0415
+        from compatlayer import verifying
+        from compatlayer.report.findings import Account
 
         run = tuple(one.name for one in chosen.run)
         reads = any(one.visitor for one in chosen.run)
@@ -197,7 +197,7 @@ def test(select: str | None, packages: tuple[str, ...], junit: Path | None, revi
 
     Exit code 4 when one fails.
     """
-    from compatlayer import acceptance  # noqa: PLC0415
+    from compatlayer import acceptance
 
     session = Session()
     part = session.layer.part(session.version, session.target)
@@ -218,8 +218,8 @@ def test(select: str | None, packages: tuple[str, ...], junit: Path | None, revi
 @contextmanager
 def _entrance(session: Session, part: Part, revision: str | None, *, empty_root: bool) -> Iterator[Entrance]:
     """The way into the stage or a revision, in a view of this machine or in an empty root."""
-    from compatlayer import entering  # noqa: PLC0415
-    from compatlayer.hostlab import description, laboratory  # noqa: PLC0415
+    from compatlayer import entering
+    from compatlayer.hostlab import description, laboratory
 
     found = shown(session, part, revision)
     if empty_root:
@@ -234,18 +234,18 @@ def _entrance(session: Session, part: Part, revision: str | None, *, empty_root:
 
 def _folded(explanation: str) -> str:
     """For a terminal: paragraphs of its width, names in plain quotes."""
-    from compatlayer.report.text import wrapped  # noqa: PLC0415
+    from compatlayer.report.text import wrapped
 
     paragraphs = explanation.replace("``", "`").split("\n\n")
     return "\n\n".join(wrapped(" ".join(paragraph.split())) for paragraph in paragraphs)
 
 
 def _explanation(identifier: str) -> str:
-    import difflib  # noqa: PLC0415
+    import difflib
 
-    from compatlayer.findings import registered  # noqa: PLC0415
-    from compatlayer.repository import cvmfs  # noqa: F401, PLC0415  (its findings are known when it is imported)
-    from compatlayer.verify import registry  # noqa: PLC0415
+    from compatlayer.findings import registered
+    from compatlayer.repository import cvmfs  # noqa: F401  (its findings are known when it is imported)
+    from compatlayer.verify import registry
 
     registry.all_checks()
     known = registered()

@@ -42,9 +42,9 @@ def fill(directories: tuple[Path, ...], jobs: int, per_host: int, tries: int, st
 
     Narrow it with --layer-version and --target. Can be stopped at any time and started again.
     """
-    from compatlayer.mirror import fill as filling  # noqa: PLC0415
-    from compatlayer.mirror import tree_bundles  # noqa: PLC0415
-    from compatlayer.report import mirror as report  # noqa: PLC0415
+    from compatlayer.mirror import fill as filling
+    from compatlayer.mirror import tree_bundles
+    from compatlayer.report import mirror as report
 
     session = Session()
     options = _options(session, directories)
@@ -69,8 +69,8 @@ def verify(repair: bool, jobs: int | None) -> int:
 
     Ends with 6 when something was wrong and is not repaired.
     """
-    from compatlayer.mirror import check  # noqa: PLC0415
-    from compatlayer.report import mirror as report  # noqa: PLC0415
+    from compatlayer.mirror import check
+    from compatlayer.report import mirror as report
 
     session = Session()
     with _store(session) as store, session.monitor() as monitor:
@@ -91,8 +91,8 @@ def serve(listen: str | None, print_config: bool) -> int:
 
     A store with files that nobody has verified is not served.
     """
-    from compatlayer.mirror import serve as serving  # noqa: PLC0415
-    from compatlayer.report.text import count  # noqa: PLC0415
+    from compatlayer.mirror import serve as serving
+    from compatlayer.report.text import count
 
     session = Session()
     server = serving.Server(session.state / "mirror", listen or serving.LISTEN)
@@ -114,9 +114,9 @@ def serve(listen: str | None, print_config: bool) -> int:
 @global_options
 def status(probe: bool) -> int:
     """Show what is missing, what only we still have, and what nobody needs any more. Ends with 6 when something is missing."""
-    from compatlayer.mirror import published  # noqa: PLC0415
-    from compatlayer.mirror import status as looking  # noqa: PLC0415
-    from compatlayer.report import mirror as report  # noqa: PLC0415
+    from compatlayer.mirror import published
+    from compatlayer.mirror import status as looking
+    from compatlayer.report import mirror as report
 
     session = Session()
     wants = _everything(session)
@@ -140,9 +140,9 @@ def status(probe: bool) -> int:
 @global_options
 def prune(yes: bool, grace: int | None) -> int:
     """Delete files that no declared version and no published revision has needed for a while."""
-    from compatlayer.mirror import published  # noqa: PLC0415
-    from compatlayer.mirror import status as looking  # noqa: PLC0415
-    from compatlayer.report import mirror as report  # noqa: PLC0415
+    from compatlayer.mirror import published
+    from compatlayer.mirror import status as looking
+    from compatlayer.report import mirror as report
 
     session = Session()
     wants = _everything(session)
@@ -163,8 +163,8 @@ def prune(yes: bool, grace: int | None) -> int:
 @global_options
 def export_(file: Path, restricted: bool) -> int:
     """Write the mirror to one file, with its own checksums, for a site without a network."""
-    from compatlayer.mirror import bundle  # noqa: PLC0415
-    from compatlayer.report import mirror as report  # noqa: PLC0415
+    from compatlayer.mirror import bundle
+    from compatlayer.report import mirror as report
 
     session = Session()
     with _store(session) as store, session.monitor() as monitor:
@@ -178,8 +178,8 @@ def export_(file: Path, restricted: bool) -> int:
 @global_options
 def import_(file: Path) -> int:
     """Take a bundle's files into the mirror: all of them, or none when anything about it is wrong."""
-    from compatlayer.mirror import bundle  # noqa: PLC0415
-    from compatlayer.report import mirror as report  # noqa: PLC0415
+    from compatlayer.mirror import bundle
+    from compatlayer.report import mirror as report
 
     session = Session()
     with _store(session) as store, session.monitor() as monitor:
@@ -189,21 +189,21 @@ def import_(file: Path) -> int:
 
 
 def _store(session: Session) -> Store:
-    from compatlayer.mirror.store import Store  # noqa: PLC0415
+    from compatlayer.mirror.store import Store
 
     return Store(session.state / "mirror")
 
 
 def _wants(session: Session, monitor: Monitor) -> Wants:
     """What the chosen versions need on the chosen targets: unless narrowed, all live versions on all targets."""
-    from compatlayer.mirror import distfiles  # noqa: PLC0415
+    from compatlayer.mirror import distfiles
 
     return distfiles.of_layer(session.layer, _versions(session), _targets(session), session.state, monitor)
 
 
 def _everything(session: Session) -> Wants:
     """What every version needs that is not retired, on all targets, whatever the options narrow: the ground for deleting."""
-    from compatlayer.mirror import distfiles  # noqa: PLC0415
+    from compatlayer.mirror import distfiles
 
     return distfiles.of_layer(session.layer, _unretired(session), session.layer.targets, session.state)
 
@@ -214,7 +214,7 @@ def _unretired(session: Session) -> list[Version]:
 
 def _pins(session: Session, versions: Sequence[Version]) -> list[Pin]:
     """The ebuild trees that are declared by URL and commit; local ones travel with the declaration."""
-    from compatlayer import trees  # noqa: PLC0415
+    from compatlayer import trees
 
     repositories = [repository for version in versions for repository in version.repositories]
     return list(dict.fromkeys(pin for one in repositories if (pin := trees.pin(one, session.state)) is not None))
@@ -231,7 +231,7 @@ def _targets(session: Session) -> Sequence[Target]:
 
 
 def _options(session: Session, directories: Sequence[Path] = ()) -> Options:
-    from compatlayer.mirror import names  # noqa: PLC0415
-    from compatlayer.mirror.fill import Options  # noqa: PLC0415
+    from compatlayer.mirror import names
+    from compatlayer.mirror.fill import Options
 
     return Options(names=names.resolve(session.layer.mirrors), directories=tuple(directories))

@@ -21,10 +21,10 @@ _REPOSITORIES = ("test", "production")
 @global_options
 def history(tags: bool) -> int:
     """Both repositories side by side: which test revision is in production, since when, by whom."""
-    from compatlayer import past  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import revisions as report  # noqa: PLC0415
-    from compatlayer.repository import TEST  # noqa: PLC0415
+    from compatlayer import past
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import revisions as report
+    from compatlayer.repository import TEST
 
     session = Session()
     places = Places(session)
@@ -48,9 +48,9 @@ def history(tags: bool) -> int:
 @global_options
 def diff(first: str, second: str, files: bool) -> int:
     """What is different between two revisions: `compatlayer diff production test`, `diff 3 4`."""
-    from compatlayer import past  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import changelogs, changes  # noqa: PLC0415
+    from compatlayer import past
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import changelogs, changes
 
     session = Session((changes if files else changelogs).RENDERERS)
     places = Places(session)
@@ -69,9 +69,9 @@ def diff(first: str, second: str, files: bool) -> int:
 @global_options
 def changelog(span: str, repository: str) -> int:
     """The changelog of a repository, or what lies between two revisions (A..B)."""
-    from compatlayer import past, publish  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import changelogs  # noqa: PLC0415
+    from compatlayer import past, publish
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import changelogs
 
     session = Session(changelogs.RENDERERS)
     places = Places(session)
@@ -98,10 +98,10 @@ def rollback(tag: str, name: str, whole_repository: bool, yes: bool) -> int:
 
     Other parts of the repository are not touched.
     """
-    from compatlayer import past, promote  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import revisions as report  # noqa: PLC0415
-    from compatlayer.repository.find import find  # noqa: PLC0415
+    from compatlayer import past, promote
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import revisions as report
+    from compatlayer.repository.find import find
 
     session = Session()
     places = Places(session)
@@ -128,8 +128,8 @@ def transaction() -> None:
 @global_options
 def status() -> int:
     """Say what is under way in each repository, by whom, and how far it is. Exit code 5 when something was left open."""
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import revisions as report  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import revisions as report
 
     session = Session()
     places = Places(session)
@@ -146,7 +146,7 @@ def status() -> int:
 @global_options
 def abort(name: str | None) -> int:
     """Undo what was left open; what was published already is finished instead (a rollback takes it back)."""
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
 
     session = Session()
     places = Places(session)
@@ -164,9 +164,9 @@ def abort(name: str | None) -> int:
 @global_options
 def check_repositories(name: str | None) -> int:
     """Read what the repositories hold, all of it, and compare it with their own checksums. Exit code 4 when it is damaged."""
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.findings import Severity  # noqa: PLC0415
-    from compatlayer.report import findings as report  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
+    from compatlayer.findings import Severity
+    from compatlayer.report import findings as report
 
     session = Session(report.renderers())
     chosen = [one for one in Places(session).repositories if name in (None, one.name)]
@@ -177,7 +177,7 @@ def check_repositories(name: str | None) -> int:
 
 def _rewind(session: Session, repository: Repository, tag: str, *, yes: bool) -> int:
     """The backend's own rollback, after saying what it would take away."""
-    from compatlayer.repository.cvmfs import CvmfsRepository  # noqa: PLC0415
+    from compatlayer.repository.cvmfs import CvmfsRepository
 
     if not isinstance(repository, CvmfsRepository):
         raise UsageError(f"{repository.name} is no CernVM-FS repository", hint="leave --whole-repository out")
@@ -195,9 +195,9 @@ def _rewind(session: Session, repository: Repository, tag: str, *, yes: bool) ->
 
 
 def _take_up(places: object, name: str) -> str | None:
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.promote import take_up_promotion  # noqa: PLC0415
-    from compatlayer.repository.deliver import take_up  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
+    from compatlayer.promote import take_up_promotion
+    from compatlayer.repository.deliver import take_up
 
     assert isinstance(places, Places)
     repository = places.repository(name)

@@ -50,12 +50,12 @@ def publish(
     written is read back before anybody can see it. A builder that cannot reach the publisher writes a bundle; it is published
     there if its signature (a key in keys/), the revision it was made for, and every digest hold.
     """
-    from compatlayer import publish as publishing  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import changelogs  # noqa: PLC0415
-    from compatlayer.report import revisions as report  # noqa: PLC0415
-    from compatlayer.repository import TEST  # noqa: PLC0415
-    from compatlayer.repository.deliver import take_up  # noqa: PLC0415
+    from compatlayer import publish as publishing
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import changelogs
+    from compatlayer.report import revisions as report
+    from compatlayer.repository import TEST
+    from compatlayer.repository.deliver import take_up
 
     if sum(one is not None for one in (to_bundle, from_bundle, from_tarball)) > 1:
         raise UsageError("--to-bundle, --from-bundle and --from-tarball exclude each other")
@@ -94,7 +94,7 @@ def publish(
 
 def _admission(session: Session, overrides: Mapping[str, str]) -> Callable[[], str]:
     """What asks the stage's gate, once there is something to publish; it gives what the changelog says of an override."""
-    from compatlayer import gates  # noqa: PLC0415
+    from compatlayer import gates
 
     gates.check_overrides(overrides, (gates.Gate.VERIFY,))
 
@@ -111,8 +111,8 @@ def _admission(session: Session, overrides: Mapping[str, str]) -> Callable[[], s
 
 
 def _stage(places: Places) -> Stage:
-    from compatlayer.errors import StageError  # noqa: PLC0415
-    from compatlayer.stage import find_stage  # noqa: PLC0415
+    from compatlayer.errors import StageError
+    from compatlayer.stage import find_stage
 
     stage = find_stage(places.session.state, places.part)
     if stage is None:
@@ -131,11 +131,11 @@ def promote(revision: str, overrides: tuple[str, ...], full_readback: bool, key:
 
     Exit code 7 when a gate of layer.yaml refuses. A signed receipt says what was promoted, and that both trees are equal.
     """
-    from compatlayer import promote as promoting  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import revisions as report  # noqa: PLC0415
-    from compatlayer.repository import PRODUCTION, TEST  # noqa: PLC0415
-    from compatlayer.repository.deliver import take_up  # noqa: PLC0415
+    from compatlayer import promote as promoting
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import revisions as report
+    from compatlayer.repository import PRODUCTION, TEST
+    from compatlayer.repository.deliver import take_up
 
     session = Session()
     places = Places(session)
@@ -165,8 +165,8 @@ def promote(revision: str, overrides: tuple[str, ...], full_readback: bool, key:
 @global_options
 def approve(revision: str, comment: str, key: Path | None) -> int:
     """Approve a REVISION of the test repository for production, with a key that gates.approvers names."""
-    from compatlayer import gates  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer import gates
+    from compatlayer.cli.repositories import Places
 
     session = Session()
     places = Places(session)
@@ -193,10 +193,10 @@ def verify(file: Path | None, keys: tuple[Path, ...], alone: bool) -> int:
 
     Keys are trusted that lie in keys/ beside layer.yaml, unless they lie in keys/revoked/.
     """
-    from compatlayer import promote as promoting  # noqa: PLC0415
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
-    from compatlayer.report import revisions as report  # noqa: PLC0415
-    from compatlayer.repository import PRODUCTION  # noqa: PLC0415
+    from compatlayer import promote as promoting
+    from compatlayer.cli.repositories import Places
+    from compatlayer.report import revisions as report
+    from compatlayer.repository import PRODUCTION
 
     session = Session()
     places = Places(session)

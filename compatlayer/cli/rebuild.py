@@ -52,8 +52,8 @@ def rebuild(
 
     Exit code 4 when anything differs.
     """
-    from compatlayer.rebuild import sequence  # noqa: PLC0415
-    from compatlayer.report import rebuild as report  # noqa: PLC0415
+    from compatlayer.rebuild import sequence
+    from compatlayer.report import rebuild as report
 
     session = Session(report.RENDERERS)
     if compare_with and (scratch or keep or offline or jobs):
@@ -71,11 +71,11 @@ def rebuild(
 
 
 def _first(session: Session, revision: str | None) -> First:
-    from compatlayer.rebuild.sequence import First  # noqa: PLC0415
+    from compatlayer.rebuild.sequence import First
 
     if revision is None:
         return First("the stage")
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
 
     return First(f"revision {revision}", Places(session).tree(revision))
 
@@ -84,6 +84,6 @@ def _other(session: Session, name: str) -> tuple[str, Path]:
     """The tree that ``--compare-with`` means: a directory of that name wins over a revision."""
     if Path(name).is_dir():
         return name, Path(name).absolute()
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
 
     return f"revision {name}", Places(session).tree(name)

@@ -62,7 +62,7 @@ class Places:
 
     def keep_few_tags(self, repository: Repository) -> None:
         """Let go of tags that are too many for the repository, and say which."""
-        from compatlayer import past  # noqa: PLC0415
+        from compatlayer import past
 
         live = past.in_use(self.repository(TEST), self.production, self.parts)
         receipts = past.named_by_receipts(self.production, self.parts)
@@ -77,8 +77,8 @@ class Places:
 
     def hold_sources(self) -> None:
         """Have the mirror, where there is one, keep what the newest revision was built from, as long as that can be read."""
-        from compatlayer.errors import CompatlayerError  # noqa: PLC0415
-        from compatlayer.mirror import index, published  # noqa: PLC0415
+        from compatlayer.errors import CompatlayerError
+        from compatlayer.mirror import index, published
 
         file = self.session.state / "mirror" / index.FILE
         if not file.is_file():
@@ -91,7 +91,7 @@ class Places:
 
     def question(self, name: str, publisher: str) -> Question:
         """What gates are asked about a test revision."""
-        from compatlayer.gates import Question  # noqa: PLC0415
+        from compatlayer.gates import Question
 
         repository, revision = self.revision(name)
         if repository.name != TEST:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def shown(session: Session, part: Part, revision: str | None) -> Shown:
     """The stage of ``part``, or its ``revision``. Raises ``StageError`` or ``UsageError`` where there is none."""
-    from compatlayer import entering  # noqa: PLC0415
+    from compatlayer import entering
 
     if revision is None:
         return entering.of_stage(session.state, part)
-    from compatlayer.cli.repositories import Places  # noqa: PLC0415
+    from compatlayer.cli.repositories import Places
 
     return entering.of_directory(Places(session).tree(revision), part)

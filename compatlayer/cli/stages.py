@@ -23,8 +23,8 @@ def stage() -> None:
 @global_options
 def list_stages() -> int:
     """List every stage below the state directory, and who works on it."""
-    from compatlayer import stage as staging  # noqa: PLC0415
-    from compatlayer.report import stages as report  # noqa: PLC0415
+    from compatlayer import stage as staging
+    from compatlayer.report import stages as report
 
     session = Session()
     found = [(one, one.holder()) for one in staging.stages(session.state)]
@@ -36,8 +36,8 @@ def list_stages() -> int:
 @global_options
 def diff() -> int:
     """Show what the stage changes: the paths that publishing it would put, replace and delete."""
-    from compatlayer.report import changes as report  # noqa: PLC0415
-    from compatlayer.tree.rows import rows  # noqa: PLC0415
+    from compatlayer.report import changes as report
+    from compatlayer.tree.rows import rows
 
     session = Session(report.RENDERERS)
     one = _stage(session)
@@ -51,7 +51,7 @@ def diff() -> int:
 @global_options
 def drop(yes: bool) -> int:
     """Delete the stage with everything that was built in it."""
-    from compatlayer import stage as staging  # noqa: PLC0415
+    from compatlayer import stage as staging
 
     session = Session()
     one = _stage(session)
@@ -65,7 +65,7 @@ def drop(yes: bool) -> int:
 
 
 def _stage(session: Session) -> Stage:
-    from compatlayer import stage as staging  # noqa: PLC0415
+    from compatlayer import stage as staging
 
     part = session.layer.part(session.version, session.target)
     found = staging.find_stage(session.state, part)

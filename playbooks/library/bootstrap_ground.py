@@ -69,12 +69,12 @@ actions:
   elements: str
 """
 
-import json  # noqa: E402  (Ansible wants the documentation first)
-import os  # noqa: E402
-import shutil  # noqa: E402
-import stat  # noqa: E402
+import json
+import os
+import shutil
+import stat
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 # The script links or copies these from the host, where they are not there; a copy would be this machine's.
 HOST_FILES = ("etc/passwd", "etc/group", "etc/resolv.conf", "etc/hosts")

@@ -90,14 +90,14 @@ failure:
   type: dict
 """
 
-import hashlib  # noqa: E402  (Ansible wants the documentation first)
-import json  # noqa: E402
-import os  # noqa: E402
-import re  # noqa: E402
-import subprocess  # noqa: E402
-import time  # noqa: E402
+import hashlib
+import json
+import os
+import re
+import subprocess
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 # The script writes what it does into the terminal's title.
 TITLE = re.compile(r"\x1b\]2;([^\x07\n]*)\x07")

@@ -86,14 +86,14 @@ failure:
   type: dict
 """
 
-import glob  # noqa: E402  (Ansible wants the documentation first)
-import json  # noqa: E402
-import os  # noqa: E402
-import re  # noqa: E402
-import subprocess  # noqa: E402
-import time  # noqa: E402
+import glob
+import json
+import os
+import re
+import subprocess
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STARTED = re.compile(r">>> emerge \((\d+) of (\d+)\) (\S+) to ")

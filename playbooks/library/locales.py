@@ -62,11 +62,11 @@ own_library:
   type: bool
 """
 
-import os  # noqa: E402  (Ansible wants the documentation first)
-import re  # noqa: E402
-import shutil  # noqa: E402
+import os
+import re
+import shutil
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 NAME = re.compile(r"(?P<language>[A-Za-z]+(?:_[A-Z]+)?)(?:\.(?P<charset>[A-Za-z0-9-]+))?(?:@(?P<modifier>[a-z]+))?")
 BUILT_IN = ("C", "POSIX")

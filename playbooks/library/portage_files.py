@@ -62,9 +62,9 @@ removed:
   elements: str
 """
 
-import os  # noqa: E402  (Ansible wants the documentation first)
+import os
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 
 def files_below(directory):

@@ -62,12 +62,12 @@ files:
   elements: str
 """
 
-import bz2  # noqa: E402  (Ansible wants the documentation first)
-import hashlib  # noqa: E402
-import os  # noqa: E402
-import re  # noqa: E402
+import bz2
+import hashlib
+import os
+import re
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 HALF_MERGED = "-MERGING-"
 NS = 10**9

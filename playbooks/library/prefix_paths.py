@@ -77,10 +77,10 @@ removed:
   elements: str
 """
 
-import os  # noqa: E402  (Ansible wants the documentation first)
-import re  # noqa: E402
+import os
+import re
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 # https://cvmfs.readthedocs.io/en/stable/cpt-repo.html#variant-symlinks
 VARIANT = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_]*:-(?P<default>/[^$()]*)\)")

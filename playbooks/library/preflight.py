@@ -60,10 +60,10 @@ writable:
   type: bool
 """
 
-import os  # noqa: E402  (Ansible wants the documentation first)
-import shutil  # noqa: E402
+import os
+import shutil
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 
 def main():

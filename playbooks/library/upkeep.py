@@ -70,11 +70,11 @@ decided:
   elements: str
 """
 
-import os  # noqa: E402  (Ansible wants the documentation first)
-import re  # noqa: E402
-import shutil  # noqa: E402
+import os
+import re
+import shutil
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
 
 HALF_MERGED = "-MERGING-"
 UNDECIDED = re.compile(r"\._cfg(?P<number>\d{4})_(?P<name>.+)")
