@@ -23,13 +23,13 @@ pkg_pretend() {
 	type -P perl >/dev/null ||
 		die "OpenSSL is configured by perl, and this machine has none: install it (apt-get install perl)"
 
-	# Fedora and its kin pack the modules of perl one by one.
+	# Debian's perl-base has few modules, Fedora packs them one by one.
 	local module missing=()
 	for module in Data::Dumper File::Compare File::Copy FindBin IPC::Cmd; do
 		perl -M"${module}" -e 1 2>/dev/null || missing+=( "perl(${module})" )
 	done
 	[[ ${#missing[@]} == 0 ]] ||
-		die "OpenSSL is configured by perl, and modules of it are missing: install them (dnf install ${missing[*]@Q})"
+		die "OpenSSL is configured by perl, and modules of it are missing: apt-get install perl, or dnf install ${missing[*]@Q}"
 }
 
 src_prepare() {
